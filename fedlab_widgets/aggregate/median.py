@@ -1,0 +1,22 @@
+import torch
+
+from ..part import part
+from ..slots import Aggregate
+
+
+@part
+class Median(Aggregate):
+    """Take the middle value of every column: up to half of the rows may lie without carrying it away.
+
+    finish: rows [C, D] -> [D]; with an even C the mean of the two middle values. Weights are not used. Holds all C D
+    numbers. One or two rows are their own mean, and a warning says that a median protects nobody then.
+    Raises nothing of its own. Source: Yin et al., Byzantine-Robust Distributed Learning, ICML 2018, Algorithm 1.
+    """
+
+    def finish(self, total, weights, expected):
+        rows = torch.cat(total).sort(dim=0).values
+        count = len(rows)
+        return (rows[(count - 1) // 2] + rows[count // 2]) / 2
+
+    def warning(self, count):
+        return f"a median of {count} rows protects against nobody: it is their mean" if count < 3 else None

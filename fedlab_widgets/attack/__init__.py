@@ -1,0 +1,6 @@
+"""What liars do."""
+
+from .label_flip import LabelFlip
+from .sign_flip import SignFlip
+
+__all__ = ["LabelFlip", "SignFlip"]

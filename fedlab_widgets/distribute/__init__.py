@@ -1,0 +1,6 @@
+"""What clients start from."""
+
+from .broadcast import Broadcast
+from .keep_layers import KeepLayers
+
+__all__ = ["Broadcast", "KeepLayers"]

@@ -1,0 +1,83 @@
+"""`fedlab doctor`: what this machine has, and what to do where something is missing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from .forecast import size
+
+NEEDED_DISK = 200 * 10**6
+
+
+def report(console: Console) -> bool:
+    """Print one line a finding; True when nothing is wrong."""
+    findings = list(checks())
+    grid = Table(box=None, show_header=False, pad_edge=False)
+    for good, what, remedy in findings:
+        grid.add_row("ok" if good else "[bold]wrong[/bold]", what, "" if good else remedy)
+    console.print(grid)
+    return all(good for good, _, _ in findings)
+
+
+def checks():
+    """(good, what was found, what to do if it is not good) for everything a run needs."""
+    import torch
+
+    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    yield good, f"Python {platform.python_version()} on {platform.platform()}", "install Python 3.11, 3.12 or 3.13"
+    for name, wanted in sorted(_wanted().items()):
+        try:
+            found = version(name)
+            fits = wanted is None or wanted.contains(found, prereleases=True)
+            yield fits, f"{name} {found}", f"pip install '{name}{wanted or ''}'"
+        except PackageNotFoundError:
+            yield False, f"{name} is missing", f"pip install '{name}{wanted or ''}'"
+    memory = _free_memory()
+    if memory is not None:
+        yield memory > 10**9, f"{size(memory)} of memory free", "close other programs, or use fewer clients a round"
+    if torch.cuda.is_available():
+        for i in range(torch.cuda.device_count()):
+            free, total = torch.cuda.mem_get_info(i)
+            yield True, f"cuda:{i} {torch.cuda.get_device_name(i)}, {size(free)} of {size(total)} free", ""
+    else:
+        yield True, f"no CUDA GPU: runs use the CPU ({os.cpu_count()} cores)", ""
+    free = shutil.disk_usage(Path.cwd()).free
+    yield free > NEEDED_DISK, f"{size(free)} of disk free in {Path.cwd()}", "make room, or run elsewhere with --out"
+    from .part import BadInput
+    from .tasks import readers
+
+    for name, read in (("adult", readers.read_adult), ("mnist", readers.read_mnist), ("digits", readers.read_digits)):
+        try:
+            yield True, f"data set {name}: {len(read().y):,} rows", ""
+        except BadInput as error:
+            yield False, f"data set {name}: {error}", "reinstall fedlab-widgets"
+
+
+def _wanted() -> dict:
+    """The requirements of the installed package, without extras."""
+    try:
+        from packaging.requirements import Requirement
+    except ImportError:
+        return {}
+    try:
+        lines = requires("fedlab-widgets") or []
+    except PackageNotFoundError:
+        return {}
+    found = [Requirement(line) for line in lines if "extra ==" not in line]
+    return {r.name: r.specifier if str(r.specifier) else None for r in found}
+
+
+def _free_memory() -> int | None:
+    try:
+        with open("/proc/meminfo") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+    except OSError:
+        return None   # not Linux: torch has no portable figure

@@ -1,0 +1,8 @@
+"""Readings of the model: each is a function of one table of counts."""
+
+from .accuracy import Accuracy
+from .decomposition import Decomposition
+from .gaps import Gaps
+from .pid import decompose
+
+__all__ = ["Accuracy", "Decomposition", "Gaps", "decompose"]

@@ -1,0 +1,78 @@
+"""The two tables that every reading reads, counts and summed losses, and the events that carry them."""
+
+from __future__ import annotations
+
+import torch
+
+from ..events import Evaluated, Started
+from ..plan import Plan
+from ..slots import Tables
+from ..spec import Experiment
+from ..types import State
+
+LARGEST_TABLE = 20_000   # counts above which an event leaves the table out
+ROWS = 8192   # rows that go through a net at once
+
+
+@torch.no_grad()
+def measure(plan: Plan, state: State) -> Tables:
+    """Held-out and test tables of the panel's clients [K]; each client's own model where layers stay at home."""
+    world, panel = plan.world, plan.panel
+    data, shards = world.data, world.shards
+    rows, place = shards.held_out(panel)
+    models = plan.experiment.distribute.start(world, state, panel) if state.own is not None else state.model[None]
+    counts, losses = _table(world, models, shards.x, shards.y, shards.group, rows, place, len(panel))
+    test = torch.arange(len(data.test_y), device=world.device)
+    test_counts, test_loss = 0, 0.0
+    for model in models:   # one, or every client's own: the mean of their accuracies
+        table, loss = _table(world, model[None], data.test_x, data.test_y, data.test_group, test, test * 0, 1)
+        test_counts, test_loss = test_counts + table[0], test_loss + float(loss[0])
+    return Tables(panel, counts, losses, test_counts, test_loss, data.groups, data.favourable)
+
+
+def _table(world, models, x, y, group, rows, place, clients):
+    """counts [clients, groups, labels, predictions] and summed losses [clients] of rows [R], each with its place [R]."""
+    predicted, losses = [], []
+    for at in range(0, len(rows), ROWS):
+        some, whose = rows[at:at + ROWS], place[at:at + ROWS]
+        if len(models) == 1:
+            out = world.forward(models, x[some][None])[0]
+        else:   # rows are sorted by client: each run of rows goes through its client's model
+            out = torch.cat([world.forward(models[k:k + 1], x[some[whose == k]][None])[0]
+                             for k in whose.unique().tolist()])
+        predicted.append(out.argmax(1).cpu())
+        losses.append(world.task.loss(out, y[some]).double().cpu())
+    predicted = torch.cat(predicted) if predicted else torch.empty(0, dtype=torch.int64)
+    losses = torch.cat(losses) if losses else torch.empty(0, dtype=torch.float64)
+    rows, place = rows.cpu(), place.cpu()
+    G, L = len(world.data.groups), len(world.data.labels)
+    index = ((place * G + group.cpu()[rows]) * L + y.cpu()[rows]) * L + predicted
+    counts = torch.bincount(index, minlength=clients * G * L * L).view(clients, G, L, L)
+    return counts, torch.zeros(clients, dtype=torch.float64).index_add_(0, place, losses)
+
+
+def readings(e: Experiment, tables: Tables, round: int) -> Evaluated:
+    metrics = {name: value for part in e.evaluate.readings for name, value in part.read(tables).items()}
+    flat = tables.counts.flatten().tolist() if tables.counts.numel() <= LARGEST_TABLE else None
+    return Evaluated(round, metrics, tables.ids.tolist() if flat else None, flat,
+                     list(tables.counts.shape) if flat else None)
+
+
+def slow_readings(e: Experiment, tables: Tables, round: int) -> Evaluated:
+    return Evaluated(round, {k: v for part in e.evaluate.readings for k, v in part.later(tables, round).items()})
+
+
+def started(plan: Plan, state: State, settings: dict) -> Started:
+    """The first event: the scale of the run and, for each client of the panel, what it holds."""
+    world, shards, data = plan.world, plan.world.shards, plan.world.data
+    labels = torch.bincount(data.test_y.cpu(), minlength=len(data.labels))
+    clients = []
+    lying = set(plan.liars.tolist())
+    for i in plan.panel.tolist():
+        a, b = int(shards.offsets[i]), int(shards.offsets[i + 1])
+        clients.append({"client": i, "train": int(shards.train[i]), "held_out": b - a - int(shards.train[i]),
+                        "labels": torch.bincount(shards.y[a:b].cpu(), minlength=len(data.labels)).tolist(),
+                        "groups": torch.bincount(shards.group[a:b].cpu(), minlength=len(data.groups)).tolist(),
+                        "liar": i in lying})
+    return Started(state.round, plan.experiment.rounds, int(labels.max()) / max(int(labels.sum()), 1),
+                   world.layout.real.width, list(data.labels), list(data.groups), clients, settings)

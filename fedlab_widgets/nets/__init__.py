@@ -1,0 +1,7 @@
+"""What learns: a net is a part that builds a torch module."""
+
+from .cnn import CNN
+from .logistic import Logistic
+from .mlp import MLP
+
+__all__ = ["CNN", "MLP", "Logistic"]

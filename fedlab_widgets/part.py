@@ -1,0 +1,173 @@
+"""Parts: small frozen values that are at once a dropdown entry, a form, a JSON object and a function.
+
+A slot is a base class (`Aggregate`, `Encode`, …); a part is a class under it, entered in the catalogue by `@part`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, WrapValidator, model_serializer
+from pydantic import model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from .wording import sentence
+
+
+class BadInput(ValueError):
+    """A field holds what it may not: one sentence a field, with its value, the allowed range and the way out."""
+
+
+class Spec(BaseModel):
+    """A frozen value whose fields are checked: the base of every part and of `Experiment`.
+
+    Raises `BadInput` when constructed with a wrong field.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+    # Fields of which exactly one is given ("epochs or steps"): naming one clears the others.
+    alternatives: ClassVar[tuple[tuple[str, ...], ...]] = ()
+
+    def __init__(self, /, **fields):
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise bad_input(worded(type(self), error)) from None
+
+    # Tells pydantic that nested validation need not come through here: inside an experiment errors keep their path.
+    __init__.__pydantic_base_init__ = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_of_each(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict):
+            return fields
+        fields = dict(fields)
+        for names in cls.alternatives:
+            given = [n for n in names if fields.get(n) is not None]
+            if len(given) > 1:
+                raise PydanticCustomError(
+                    "worded", "takes one of {names}, and {given} are given: set all but one to null",
+                    {"names": " or ".join(names), "given": " and ".join(f"{n}={fields[n]}" for n in given)})
+            if given:
+                fields.update({n: None for n in names if n not in given})
+            elif all(n in fields for n in names):
+                raise PydanticCustomError("worded", "needs one of {names}: give it a value",
+                                          {"names": " or ".join(names)})
+        return fields
+
+    def draft(self) -> dict:
+        """The fields as a plain dictionary that validates back to an equal value; nested parts stay parts."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+
+class Part(Spec):
+    """One idea. Subclass a slot (`fl.Aggregate`, …), give it fields and its method, decorate it with `@fl.part`."""
+
+    slot: ClassVar[str]
+    name: ClassVar[str]
+
+    def draft(self) -> dict:
+        return {"part": self.name, **super().draft()}
+
+    @model_serializer(mode="wrap")
+    def _with_name(self, inner):
+        return {"part": self.name, **inner(self)}
+
+    @classmethod
+    def summary(cls) -> str:
+        """The first line of the docstring: what the part does, in plain words."""
+        return (inspect.getdoc(cls) or "").split("\n")[0]
+
+
+_CATALOGUE: dict[str, dict[str, type[Part]]] = {}
+
+
+def part(cls: type[Part]) -> type[Part]:
+    """Enter a part in the catalogue of its slot, under its class name in snake case (`TopK` is "top_k").
+
+    Running the same cell again replaces the part. Raises `BadInput` when another module holds the name.
+    """
+    cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+    shelf = _CATALOGUE.setdefault(cls.slot, {})
+    holder = shelf.get(cls.name)
+    if holder is not None and holder.__module__ != cls.__module__:
+        raise BadInput(f"{cls.slot} has a part {cls.name!r} already, from {holder.__module__}; "
+                       f"give the class {cls.__name__} another name")
+    shelf[cls.name] = cls
+    return cls
+
+
+def catalogue(slot: str | None = None) -> dict:
+    """The parts by slot and name: `catalogue()["aggregate"]["median"]`, or one slot's with `catalogue("aggregate")`.
+
+    >>> sorted(catalogue("aggregate"))[:2]
+    ['mean', 'median']
+    """
+    if slot is None:
+        return {name: dict(sorted(shelf.items())) for name, shelf in sorted(_CATALOGUE.items())}
+    if slot not in _CATALOGUE:
+        raise BadInput(f"slot = {slot!r} is none of the slots: {', '.join(sorted(_CATALOGUE))}")
+    return dict(sorted(_CATALOGUE[slot].items()))
+
+
+def lookup(slot: str, name: Any) -> type[Part]:
+    """The class that a slot knows under a name; hyphens and capitals do not matter."""
+    shelf = _CATALOGUE.get(slot, {})
+    found = shelf.get(str(name).lower().replace("-", "_"))
+    if found is None:
+        near = difflib.get_close_matches(str(name), shelf, 1)
+        hint = f"did you mean {near[0]!r}?" if near else "a part of your own must be defined before it is named"
+        raise PydanticCustomError("worded", "is none of {names}; {hint}",
+                                  {"names": ", ".join(sorted(shelf)), "hint": hint})
+    return found
+
+
+def slot(base: type[Part]):
+    """The type of a field that holds a part of this slot: a part, its name, or `{"part": name, field: value, …}`."""
+
+    def find(value: Any, _validate, _info):
+        if isinstance(value, base):
+            return value
+        if isinstance(value, type) and issubclass(value, base):
+            value = value.name
+        if isinstance(value, str):
+            value = {"part": value}
+        if not isinstance(value, dict) or "part" not in value:
+            raise PydanticCustomError(
+                "worded", "is no part of the slot {slot}; give a part, its name, or an object with \"part\": "
+                "one of {names}", {"slot": base.slot, "names": ", ".join(sorted(_CATALOGUE.get(base.slot, {})))})
+        cls = lookup(base.slot, value["part"])
+        try:
+            return cls.model_validate({k: v for k, v in value.items() if k != "part"})
+        except ValidationError as error:
+            raise worded(cls, error) from None
+
+    return Annotated[SerializeAsAny[base], WrapValidator(find)]
+
+
+def worded(cls: type[Spec], error: ValidationError) -> ValidationError:
+    """The same error with each message in words, while the class and so the range and default are at hand."""
+    lines = []
+    for line in error.errors(include_url=False):
+        kind = line["type"]
+        text = line["msg"] if kind == "worded" else sentence(cls, line)
+        lines.append(InitErrorDetails(type=PydanticCustomError("worded", "{text}", {"text": text}),
+                                      loc=line["loc"], input=line["input"]))
+    return ValidationError.from_exception_data(cls.__name__, lines)
+
+
+def bad_input(error: ValidationError) -> BadInput:
+    """One sentence a wrong field: its path, its value, what is allowed, the way out."""
+    lines = []
+    for line in error.errors(include_url=False):
+        path = ".".join(str(step) for step in line["loc"])
+        value = line["input"]
+        shown = "" if isinstance(value, (dict, BaseModel)) else f" = {value!r:.60}"
+        lines.append(f"{path}{shown} {line['msg']}".strip())
+    return BadInput("; ".join(lines) + ".")
+

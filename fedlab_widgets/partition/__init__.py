@@ -1,0 +1,9 @@
+"""Who holds which rows of the data, decided once."""
+
+from .by_group import ByGroup
+from .dirichlet import Dirichlet
+from .iid import IID
+from .masked import Masked
+from .natural import Natural
+
+__all__ = ["ByGroup", "Dirichlet", "IID", "Masked", "Natural"]

@@ -1,0 +1,64 @@
+"""An experiment with its world, and all that follows from the two before the first round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from . import seeds
+from .part import BadInput
+from .spec import Experiment
+from .types import Space, State, Table, World
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is made of: pure data, the same on every machine."""
+
+    experiment: Experiment
+    world: World
+    space: Space
+    ledger: object | None     # privatise.accountant.Ledger
+    expected: float           # the sum of aggregation weights a round should bring
+    liars: Tensor             # ids, ascending
+    panel: Tensor             # ids, ascending
+
+
+def prepare(experiment: Experiment, world: World) -> Plan:
+    """Everything that can be known, and refused, before the run. Raises BadInput."""
+    e, N = experiment, world.clients
+    eligible = e.schedule.eligible(N)
+    if len(eligible) and int(eligible[-1]) >= N:
+        raise BadInput(f"schedule.clients = {int(eligible[-1])} is no client: ids go from 0 to {N - 1}")
+    space = e.local.gives(world)
+    for part in filter(None, (e.encode, e.attack, e.privatise, e.aggregate, e.server)):
+        if not space.kinds <= part.takes:
+            raise BadInput(f"{part.slot} = {part.name} takes {', '.join(sorted(part.takes))}, and local = "
+                           f"{e.local.name} sends {', '.join(sorted(space.kinds))}; choose another {part.slot}")
+    sizes = world.shards.train if isinstance(eligible, range) else world.shards.train[eligible]
+    ledger = e.privatise and e.privatise.ledger(e.schedule.sampling(N), N, e.rounds)
+    panel = seeds.subset(world.keys("panel", 0, 0), N, min(e.evaluate.clients, N))
+    return Plan(e, world, space, ledger, e.schedule.rate(N) * float(e.aggregate.weigh(sizes).sum()),
+                liars(e.attack, world), panel)
+
+
+def liars(attack, world: World) -> Tensor:
+    """The ids of the liars: as given, or as many as the share says, chosen by seed."""
+    if attack is None:
+        return torch.empty(0, dtype=torch.int64)
+    if isinstance(attack.liars, tuple):
+        if max(attack.liars, default=0) >= world.clients:
+            raise BadInput(f"attack.liars = {max(attack.liars)} is no client: ids go from 0 to {world.clients - 1}")
+        return torch.tensor(sorted(set(attack.liars)), dtype=torch.int64)
+    return seeds.subset(world.keys("liars", 0, 0), world.clients, round(attack.liars * world.clients))
+
+
+def begin(plan: Plan) -> State:
+    """The state before the first round."""
+    e, world = plan.experiment, plan.world
+    model = world.layout.flatten(world.net, world.dtype, world.device)
+    kept = world.layout.columns(e.distribute.kept(world.layout))
+    memory = {"local": e.local.init(world), "encode": e.encode.init(world, plan.space), "server": e.server.init(world)}
+    return State(model, Table(world.clients, kept.take(model)) if kept.width else None, memory)

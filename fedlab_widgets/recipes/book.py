@@ -1,0 +1,44 @@
+"""The book of recipes: named experiments, each with the paper it comes from."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from ..part import BadInput
+from ..spec import Experiment
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named, partly filled experiment; `says` is one line on what it is for."""
+
+    experiment: Experiment
+    says: str
+    paper: str
+
+    @property
+    def name(self) -> str:
+        return self.experiment.name
+
+
+BOOK: dict[str, Recipe] = {}
+
+
+def enter(name: str, says: str, paper: str, **fields) -> Recipe:
+    """Put a recipe into the book; entering the same name again replaces it."""
+    BOOK[name] = Recipe(Experiment(name=name, **fields), says, paper)
+    return BOOK[name]
+
+
+def recipe(name: str) -> Experiment:
+    """The experiment of a recipe. Raises BadInput for a name that is not in the book.
+
+    >>> recipe("fedprox").local.correct
+    (Proximal(mu=0.01),)
+    """
+    found = BOOK.get(str(name).lower().replace("_", "-"))
+    if found is None:
+        near = difflib.get_close_matches(str(name), BOOK, 1)
+        raise BadInput(f"recipe = {name!r} is none of {', '.join(BOOK)}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    return found.experiment

@@ -1,0 +1,51 @@
+from typing import Annotated
+
+import torch
+from pydantic import Field, field_validator
+
+from .. import seeds
+from ..part import part, slot
+from ..slots import Sampler, Schedule
+from ..types import Cohort
+from .samplers import Full
+
+
+@part
+class Lockstep(Schedule):
+    """Run in step: everybody asked starts from the newest model, and the round waits for all who report.
+
+    A client that drops out has downloaded the model (priced) and sends nothing. Virtual time is 1 per round.
+    next: cohort of ids [C]. The accountant is told the sampler's rate, drop-out or not: an upper bound.
+    Raises BadInput for ids out of range. Source: McMahan et al., AISTATS 2017, Algorithm 1; drop-out is ours.
+    """
+
+    sampler: slot(Sampler) = Field(Full(), description="who is asked")
+    dropout: float = Field(0.0, ge=0, lt=1, description="chance that a client that was asked never reports")
+    clients: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        None, min_length=1, description="ids that may take part; all when empty")
+
+    @field_validator("clients")
+    @classmethod
+    def _ascending(cls, ids):
+        return None if ids is None else tuple(sorted(set(ids)))
+
+    def eligible(self, clients):
+        return range(clients) if self.clients is None else torch.tensor(self.clients)
+
+    def rate(self, clients):
+        return self.sampler.rate(len(self.eligible(clients))) * (1 - self.dropout)
+
+    def sampling(self, clients):
+        return self.sampler.sampling(len(self.eligible(clients)))
+
+    def next(self, world, state):
+        round = state.round + 1
+        eligible = self.eligible(world.clients)
+        ids = self.sampler.draw(len(eligible), world.keys("sampling", round, 0))
+        if self.clients is not None:
+            ids = eligible[ids]
+        invited = len(ids)
+        if self.dropout:
+            ids = ids[seeds.uniforms(world.keys("drop-out", round, ids), 1)[:, 0] >= self.dropout]
+        return Cohort(round, ids, world.shards.train[ids], torch.ones(len(ids), dtype=torch.float64),
+                      torch.full_like(ids, state.round), invited, state.time + 1.0)

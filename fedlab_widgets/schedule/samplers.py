@@ -1,0 +1,64 @@
+import torch
+from pydantic import Field
+
+from .. import seeds
+from ..part import part
+from ..privatise.accountant import Everyone, FixedSampling, PoissonSampling
+from ..slots import Sampler
+
+
+@part
+class Full(Sampler):
+    """Ask every client, every round.
+
+    draw: all positions [m]; rate 1. No privacy amplification. Raises nothing of its own. Source: textbook.
+    """
+
+    def draw(self, eligible, key):
+        return torch.arange(eligible)
+
+    def rate(self, eligible):
+        return 1.0
+
+    def sampling(self, eligible):
+        return Everyone()
+
+
+@part
+class Fixed(Sampler):
+    """Ask m clients, drawn without replacement.
+
+    draw: positions [m], at a cost of O(m); more than there are asks everyone.
+    Raises BadInput for m below 1. Source: McMahan et al., AISTATS 2017, Algorithm 1.
+    """
+
+    m: int = Field(10, ge=1, le=1_000_000, description="clients asked in each round")
+
+    def draw(self, eligible, key):
+        return seeds.subset(key, eligible, min(self.m, eligible))
+
+    def rate(self, eligible):
+        return min(self.m, eligible) / eligible
+
+    def sampling(self, eligible):
+        return Everyone() if self.m >= eligible else FixedSampling(self.m, eligible)
+
+
+@part
+class Poisson(Sampler):
+    """Let every client join with probability q, independently: the sampling that privacy accounting is best at.
+
+    draw: positions [m], m binomial (it may be 0), at a cost of O(m), as a binomial draw and a uniform subset.
+    Raises BadInput for q outside (0, 1]. Source: McMahan et al., ICLR 2018, Algorithm 1.
+    """
+
+    q: float = Field(0.1, gt=0, le=1, description="chance of each client to join a round")
+
+    def draw(self, eligible, key):
+        return seeds.subset(seeds.fold(key, 1), eligible, seeds.binomial(key, eligible, self.q))
+
+    def rate(self, eligible):
+        return self.q
+
+    def sampling(self, eligible):
+        return Everyone() if self.q == 1 else PoissonSampling(self.q)

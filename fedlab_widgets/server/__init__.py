@@ -1,0 +1,6 @@
+"""The new model."""
+
+from .adaptive import Adaptive
+from .apply import Apply
+
+__all__ = ["Adaptive", "Apply"]

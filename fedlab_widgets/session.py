@@ -1,0 +1,213 @@
+"""Runs an experiment: a for-loop over the engine's events that writes them down, keeps snapshots and draws a bar."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import torch
+
+from . import engine
+from .events import Checkpointed, Evaluated, Event, Failed, Started, Stopped, Warned
+from .executors import Executor, OneByOne, Stacked, as_described
+from .part import BadInput
+from .plan import Plan, begin, prepare
+from .progress import bar
+from .run import Run
+from .spec import Experiment
+from .store import RunFolder
+from .types import State, Stop, World, never
+from .world import pick_device, world_of
+
+KEEP_EVERY = 2.0     # seconds of work between two snapshots …
+KEEP_SHARE = 0.1     # … or as seldom as keeps them under this share of the time
+
+
+class Mismatch(RuntimeError):
+    """A round computed again came out differently from what was recorded."""
+
+
+def stream(experiment: Experiment, executor: Executor | None = None, device: str | None = None,
+           stop: Stop = never) -> Iterator[Event]:
+    """The events of a run, as they happen; nothing is written. Raises BadInput before the first one.
+
+    >>> import fedlab_widgets as fl
+    >>> quick = fl.Experiment(task=fl.Digits(), partition=fl.IID(clients=2), rounds=1)
+    >>> [type(event).__name__ for event in stream(quick)]
+    ['Started', 'RoundEnded', 'Evaluated', 'Evaluated', 'Stopped']
+    """
+    plan, executor = _ready(experiment, executor, device)
+    return _events(plan, executor, stop)
+
+
+def _events(plan: Plan, executor: Executor, stop: Stop) -> Iterator[Event]:
+    with one_thread():
+        for event, _ in engine.rounds(plan, begin(plan), executor, stop, settings(plan.world, executor)):
+            yield event
+
+
+def run(experiment: Experiment, out: str | Path | None = None, executor: Executor | None = None,
+        device: str | None = None, seeds: int = 1, *, progress: bool | None = None, stop: Stop = never) -> Run:
+    """Run an experiment into a new folder (`./runs/<time>-<name>` when `out` is not given) and return it.
+
+    executor: `Stacked(chunk)` (default) or `OneByOne()`. device: "auto", "cpu", "cuda:0" …. seeds: how many runs, with
+    seed, seed + 1, …; the others are `Run.replicates`, in folders of their own under `out`. progress: draw a bar; by
+    default in a terminal or notebook. stop: polled between chunks and every few steps.
+    Raises BadInput for wrong arguments and an existing folder, DiskProblem when it cannot be written. A run that fails
+    (its model explodes, memory is short) is returned with `status == "failed"`, and a warning says why.
+    """
+    if not isinstance(seeds, int) or not 1 <= seeds <= 1000:
+        raise BadInput(f"seeds = {seeds!r} is not allowed: give a whole number from 1 to 1000")
+    if seeds > 1:
+        base = _folder(experiment, out)
+        found = [run(experiment.changed(seed=experiment.seed + i), base / f"seed-{experiment.seed + i}", executor, device,
+                     progress=progress, stop=stop) for i in range(seeds)]
+        return Run(found[0].path, found[1:])
+    plan, executor = _ready(experiment, executor, device)
+    folder = RunFolder.create(_folder(experiment, out), experiment)
+    return _drive(folder, plan, begin(plan), executor, stop, progress, known=[])
+
+
+def resume(path: str | Path, *, progress: bool | None = None, stop: Stop = never) -> Run:
+    """Go on with a run from its last snapshot; one that has finished is returned as it is.
+
+    Rounds recorded after the snapshot are computed again on the recorded path and held against the record, bit for bit.
+    Raises BadInput for a damaged folder or a missing device, Mismatch when a round comes out differently.
+    """
+    folder = RunFolder.open(path)
+    known = folder.events()
+    if any(isinstance(e, Stopped) and e.reason == "finished" for e in known):
+        return Run(folder.path)
+    before = next((e.settings for e in known if isinstance(e, Started)), {})
+    plan, executor = _ready(folder.experiment(), as_described(before) if before else None, before.get("device"))
+    blank = begin(plan)
+    state = folder.snapshot(blank)
+    folder.drop_torn_line()
+    return _drive(folder, plan, blank if state is None else state, executor, stop, progress, known)
+
+
+def _drive(folder: RunFolder, plan: Plan, state: State, executor: Executor, stop: Stop, progress: bool | None,
+           known: list[Event]) -> Run:
+    """Write every event, keep a snapshot now and then, and leave a clear last word however it ends."""
+    recorded = {_name(e): e.fixed() for e in known}
+    kept, cost, safe = time.monotonic(), 0.0, None
+    steps = engine.rounds(plan, state, executor, stop, settings(plan.world, executor))
+    try:
+        with one_thread(), bar(plan.experiment, state.round, progress) as draw:
+            for event, now in steps:
+                if _name(event) in recorded:
+                    _same(event, recorded[_name(event)])
+                else:
+                    folder.record(event)
+                draw(event)
+                if isinstance(event, (Warned, Failed)):
+                    warnings.warn(f"round {event.round}: {event.text}", stacklevel=3)
+                safe, state = now, (now or state)
+                ended = isinstance(event, (Stopped, Failed))
+                if now is not None and (ended or time.monotonic() - kept >= max(KEEP_EVERY, cost / KEEP_SHARE)):
+                    start = time.monotonic()
+                    folder.keep(now)
+                    kept, cost = time.monotonic(), time.monotonic() - start
+                    if not ended:
+                        folder.record(Checkpointed(now.round, cost))
+    except KeyboardInterrupt:
+        _last_words(folder, safe, Stopped(state.round, "interrupted"))
+        raise
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        return _failed(folder, safe, state, _short_of_memory(error))
+    except RuntimeError as error:
+        if isinstance(error, Mismatch):
+            raise
+        if "allocate" in str(error):   # torch's CPU allocator has no exception of its own
+            return _failed(folder, safe, state, _short_of_memory(error))
+        _last_words(folder, safe, Failed(state.round, f"{type(error).__name__}: {error}"))
+        raise
+    except OSError:
+        raise   # the disk itself: nothing more can be written
+    except Exception as error:
+        _last_words(folder, safe, Failed(state.round, f"{type(error).__name__}: {error}"))
+        raise
+    finally:
+        steps.close()
+    return Run(folder.path)
+
+
+def _last_words(folder: RunFolder, safe: State | None, event: Event) -> None:
+    folder.drop_torn_line()
+    if safe is not None:
+        folder.keep(safe)
+    folder.record(event)
+
+
+def _failed(folder: RunFolder, safe: State | None, state: State, text: str) -> Run:
+    _last_words(folder, safe, Failed(state.round, text))
+    warnings.warn(text, stacklevel=4)
+    return Run(folder.path)
+
+
+def _short_of_memory(error: BaseException) -> str:
+    return (f"out of memory ({str(error).splitlines()[0] if str(error) else 'the system gave none'}); use "
+            "executor=fl.Stacked(chunk=1), a smaller net or batch, or fewer clients a round")
+
+
+def _name(event: Event) -> tuple:
+    """What makes an event of a repeated round the same event."""
+    if isinstance(event, Evaluated):
+        return "Evaluated", event.round, tuple(sorted(event.metrics))
+    if isinstance(event, Warned):
+        return "Warned", event.round, event.text
+    if isinstance(event, (Started, Stopped, Failed, Checkpointed)):
+        return type(event).__name__, event.round, id(event)   # said anew each time
+    return type(event).__name__, event.round
+
+
+def _same(event: Event, recorded: dict) -> None:
+    fixed = event.fixed()
+    for field, value in recorded.items():
+        if fixed.get(field) != value:
+            raise Mismatch(f"round {event.round} came out differently from what was recorded: {field} is "
+                           f"{str(fixed.get(field))[:80]} and was {str(value)[:80]}; other hardware, another version of "
+                           "torch or another number of threads would explain it. What was recorded stays")
+
+
+def _ready(experiment: Experiment, executor: Executor | None, device: str | None) -> tuple[Plan, Executor]:
+    """World, plan and executor, with every choice made."""
+    if not isinstance(experiment, Experiment):
+        raise BadInput(f"experiment = {experiment!r:.60} is no Experiment; use fl.Experiment() or fl.recipe(\"fedavg\")")
+    if executor is not None and not isinstance(executor, Executor):
+        raise BadInput(f"executor = {executor!r:.60} is no executor; use fl.Stacked() or fl.OneByOne()")
+    with one_thread():
+        plan = prepare(experiment, world_of(experiment, pick_device(device)))
+    executor = executor or (Stacked() if plan.world.stacks else OneByOne())
+    return plan, executor.settled(plan.world)
+
+
+def settings(world: World, executor: Executor) -> dict:
+    """What a resume must repeat, and what a reader wants to know."""
+    return {**executor.describe(), "path": "vmap" if world.stacks else "one net at a time", "device": str(world.device),
+            "threads": 1, "torch": torch.__version__, "python": platform.python_version(), "machine": platform.machine()}
+
+
+@contextmanager
+def one_thread():
+    """One intra-op thread: products and sums are then the same bits whatever else the machine does."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _folder(experiment: Experiment, out: str | Path | None) -> Path:
+    if out is not None:
+        return Path(out)
+    name = getattr(experiment, "name", "run").replace(" ", "-")
+    base = Path("runs") / f"{datetime.now():%Y-%m-%dT%H-%M-%S}-{name}"
+    return next(p for i in range(1, sys.maxsize) if not (p := base if i == 1 else base.with_name(f"{base.name}-{i}")).exists())

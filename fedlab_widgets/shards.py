@@ -1,0 +1,106 @@
+"""All rows once, sorted by client: a client is a slice, never a copy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from . import seeds
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a task loads: training rows, the official test rows, and what may be known of each row.
+
+    x [rows, ...] float, y [rows] int64, group [rows] int64 (the sensitive attribute), client [rows] int64 or None (who
+    held the row, where the data say so); the same for the test rows.
+    """
+
+    x: Tensor
+    y: Tensor
+    group: Tensor
+    test_x: Tensor
+    test_y: Tensor
+    test_group: Tensor
+    labels: tuple[str, ...]
+    groups: tuple[str, ...]
+    features: tuple[str, ...] = ()
+    client: Tensor | None = None
+    favourable: int | None = None  # the label that is good to get; None where no label is
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Data:
+        move = {k: v.to(device, dtype if v.is_floating_point() else v.dtype)
+                for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return Data(**{**vars(self), **move})
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Rows in client order: client i holds rows offsets[i] : offsets[i+1], its first `train[i]` to learn from.
+
+    The others (about a fifth, chosen by seed) are held out: client accuracies, gaps and the decomposition read them.
+    """
+
+    x: Tensor
+    y: Tensor
+    group: Tensor
+    offsets: Tensor  # [N + 1] int64, on the CPU
+    train: Tensor    # [N] int64, on the CPU
+
+    @classmethod
+    def of(cls, data: Data, owner: Tensor, clients: int, seed: int, held_out: float = 0.2) -> Shards:
+        """owner [rows] int64 names the client of each row. A client keeps at least one row to learn from."""
+        count = torch.bincount(owner, minlength=clients)
+        offsets = torch.cat([torch.zeros(1, dtype=torch.int64), count.cumsum(0)])
+        train = count - (count * held_out).long()
+        # One draw a row, sorted within its client: which rows are held out depends on the seed alone.
+        draw = seeds.bits(seeds.keys(seed, "held out", 0, 0), len(owner)).reshape(-1)
+        order = draw.argsort(stable=True)
+        order = order[owner[order].argsort(stable=True)].to(data.y.device)
+        return cls(data.x[order], data.y[order], data.group[order], offsets, train)
+
+    @property
+    def clients(self) -> int:
+        return len(self.train)
+
+    @property
+    def largest(self) -> int:
+        return int(self.train.max())
+
+    def held_out(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """The held-out rows of clients ids [K]: their indices [R] and each one's position among the ids [R]."""
+        first = self.offsets[ids] + self.train[ids]
+        count = self.offsets[ids + 1] - first
+        place = torch.repeat_interleave(torch.arange(len(ids)), count)
+        within = torch.arange(len(place)) - torch.repeat_interleave(count.cumsum(0) - count, count)
+        return (first[place] + within).to(self.y.device), place.to(self.y.device)
+
+    def batches(self, ids: Tensor, keys: Tensor, batch: int, epochs: int | None,
+                steps: int | None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Mini-batches of clients ids [C] side by side: row indices [C, B] and which of them are real [C, B].
+
+        Each client goes through its own rows in its own order (keys [C]), anew each epoch, and rests when it has done its
+        epochs (or steps). What a client sees depends on its key and rows alone, not on who else is in the chunk.
+        """
+        device, sizes, keys = self.y.device, self.train[ids], keys.cpu()
+        # Full batches are as wide as the largest client of all, so that shapes, and bits, do not depend on the chunk.
+        batch = batch or max(self.largest, 1)
+        per_epoch = ((sizes + batch - 1) // batch).clamp(min=1)
+        total = per_epoch * epochs if steps is None else torch.full_like(per_epoch, steps)
+        total = torch.where(sizes > 0, total, 0)
+        width = max(int(sizes.max()), 1)
+        order = torch.zeros(len(ids), width, dtype=torch.int64)
+        base, lane = self.offsets[ids][:, None], torch.arange(batch)
+        for t in range(int(total.max())):
+            fresh = (t % per_epoch == 0) & (t < total)
+            if fresh.any():
+                epoch = t // per_epoch[fresh]
+                order[fresh] = seeds.permutations(seeds.fold(keys[fresh], epoch), width, sizes[fresh])
+            place = (t % per_epoch)[:, None] * batch + lane
+            real = (place < sizes[:, None]) & (t < total)[:, None]
+            rows = base + order.gather(1, place.clamp(max=width - 1))
+            # A place beyond the client's rows reads row 0 of the data, and counts for nothing.
+            yield torch.where(real, rows, 0).to(device), real.to(device)

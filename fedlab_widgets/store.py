@@ -1,0 +1,228 @@
+"""The run folder: `spec.json`, `events.jsonl`, `snapshot.safetensors`, and what a resume elsewhere needs. No pickle.
+
+Every event is one line, written and handed to the operating system before the next round starts; a snapshot replaces
+the one before it in a single rename. So a process may die at any moment: at worst the last line is torn.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import inspect
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+from safetensors.torch import load, save
+
+from . import events
+from .events import Event
+from .part import BadInput, Spec
+from .spec import SCHEMA, Experiment
+from .tasks import arrays
+from .types import Memory, State, Table
+
+SPEC, EVENTS, SNAPSHOT, DATA, SOURCES = ("spec.json", "events.jsonl", "snapshot.safetensors", "data.safetensors",
+                                        "sources.json")
+LARGEST_COPY = 50 * 2**20   # bytes of a user's rows that a run folder keeps a copy of
+
+
+class DiskProblem(OSError):
+    """The run folder cannot be written: a sentence with the folder, the cause and the way out."""
+
+
+class RunFolder:
+    """A folder on disk that holds one run. `create` makes it, `open` reads one that is there."""
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+
+    @classmethod
+    def create(cls, path: Path, experiment: Experiment) -> RunFolder:
+        """A new folder with the spec in it. Raises BadInput when something is there already."""
+        folder = cls(path)
+        if folder.path.exists():
+            raise BadInput(f"out = {str(path)!r} is there already, and a run never overwrites one; give another folder, "
+                           "or continue that run with fedlab resume")
+        try:
+            folder.path.mkdir(parents=True)
+            folder._write(SPEC, experiment.to_json().encode())
+            if isinstance(experiment.task, arrays.Arrays):
+                rows = arrays.rows_of(experiment.task)
+                if sum(a.nbytes for a in rows.values()) <= LARGEST_COPY:
+                    folder._write(DATA, save_arrays(rows))
+            sources = _sources(experiment)
+            if sources:
+                folder._write(SOURCES, json.dumps(sources, indent=2).encode())
+        except OSError as error:
+            raise folder._problem(error) from None
+        return folder
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """Raises BadInput when the path holds no run."""
+        if not (Path(path) / SPEC).is_file():
+            raise BadInput(f"{str(path)!r} holds no run: there is no {SPEC} in it; give the folder that fedlab run wrote")
+        return cls(Path(path))
+
+    def experiment(self) -> Experiment:
+        """The spec. Raises BadInput when it is damaged, newer, or names a part that is not defined here."""
+        if (self.path / DATA).is_file():
+            self._bring_back_rows()
+        try:
+            return Experiment.from_json((self.path / SPEC).read_bytes())
+        except BadInput as error:
+            kept = self.path / SOURCES
+            hint = (f" Parts of your own must be defined first; their source is kept in {kept}." if kept.is_file() else "")
+            raise BadInput(f"{self.path / SPEC}: {error}{hint}") from None
+
+    def _bring_back_rows(self) -> None:
+        try:
+            task = json.loads((self.path / SPEC).read_bytes())["task"]
+            arrays.put_rows(arrays.Arrays(**{k: v for k, v in task.items() if k != "part"}),
+                            load_arrays((self.path / DATA).read_bytes()))
+        except (SafetensorError, ValueError, KeyError, TypeError):
+            pass   # then `rows_of` says what is missing
+
+    def record(self, event: Event) -> None:
+        """Append one event. Raises DiskProblem when it cannot be written; the lines before it stay whole."""
+        try:
+            with (self.path / EVENTS).open("ab") as file:
+                file.write(event.to_json().encode() + b"\n")
+        except OSError as error:
+            raise self._problem(error) from None
+
+    def events(self) -> list[Event]:
+        """All recorded events. A torn last line is left out; any other damage raises BadInput with its line."""
+        found = []
+        path = self.path / EVENTS
+        lines = path.read_bytes().split(b"\n") if path.is_file() else [b""]
+        for number, line in enumerate(lines[:-1], 1):   # what follows the last line end is torn, or nothing
+            try:
+                found.append(events.from_json(line.decode()))
+            except ValueError as error:
+                raise BadInput(f"{path} is damaged in line {number} ({error}); restore it from a copy, or delete that "
+                               "line and those after it to keep what came before") from None
+        return found
+
+    def drop_torn_line(self) -> None:
+        """Cut what a killed process left of a line, so that the next event starts on a new one."""
+        path = self.path / EVENTS
+        if path.is_file():
+            whole = path.read_bytes().rfind(b"\n") + 1
+            with path.open("r+b") as file:
+                file.truncate(whole)
+
+    def keep(self, state: State) -> None:
+        """Replace the snapshot by this state: on disk before the old one goes. Raises DiskProblem."""
+        tensors = {k: t.cpu().contiguous() for k, t in flatten(state).items()}
+        about = {"schema": str(SCHEMA), "round": str(state.round), "time": repr(state.time), "trips": str(state.trips),
+                 "digest": _digest(tensors)}
+        try:
+            with (self.path / EVENTS).open("ab") as file:
+                os.fsync(file.fileno())   # events before the state that follows from them
+            self._write(SNAPSHOT, save(tensors, about))
+        except OSError as error:
+            raise self._problem(error) from None
+
+    def snapshot(self, blank: State) -> State | None:
+        """The kept state in the shape of `blank` (the state before the first round); None when there is none.
+
+        Raises BadInput when the file is damaged or newer.
+        """
+        path = self.path / SNAPSHOT
+        if not path.is_file():
+            return None
+        try:
+            raw = path.read_bytes()
+            tensors = load(raw)
+            about = json.loads(raw[8:8 + int.from_bytes(raw[:8], "little")])["__metadata__"]
+            if int(about["schema"]) > SCHEMA:
+                raise BadInput(f"{path} was written by a newer FedLab Widgets (version {about['schema']}); update this one")
+            if about["digest"] != _digest(tensors):
+                raise ValueError("its checksum is wrong")
+            return unflatten(tensors, about, blank)
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            if isinstance(error, BadInput):
+                raise
+            raise BadInput(f"{path} is damaged ({error}); delete it, and the run is computed again from the start and "
+                           "held against what was recorded") from None
+
+    def _write(self, name: str, content: bytes) -> None:
+        """Write a file whole or not at all."""
+        draft = self.path / (name + ".part")
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, self.path / name)
+
+    def _problem(self, error: OSError) -> DiskProblem:
+        full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None))
+        cause = "the disk is full" if full else (error.strerror or str(error))
+        return DiskProblem(f"{self.path} cannot be written: {cause}; make room or give another folder with out=. What was "
+                           "recorded before stays, and fedlab resume goes on from there")
+
+
+def flatten(state: State) -> dict[str, torch.Tensor]:
+    """The tensors of a state by path; of tables only the rows ever touched."""
+    flat = {"model": state.model}
+    tables = {"own": state.own} if state.own is not None else {}
+    for place, memory in state.memory.items():
+        flat |= {f"memory/{place}/shared/{name}": t for name, t in memory.shared.items()}
+        tables |= {f"memory/{place}/own/{name}": t for name, t in memory.own.items()}
+    for path, table in tables.items():
+        flat |= {f"{path}/ids": table.ids, f"{path}/rows": table.touched}
+    return flat
+
+
+def unflatten(tensors: dict[str, torch.Tensor], about: dict[str, str], blank: State) -> State:
+    """The inverse of `flatten`, on the device of `blank`. Raises ValueError when names or shapes differ."""
+    model = blank.model
+
+    def tensor(path: str, like: torch.Tensor) -> torch.Tensor:
+        if path not in tensors or tensors[path].shape[1:] != like.shape[1:] or tensors[path].dtype != like.dtype:
+            raise ValueError(f"{path} is missing or has another shape")
+        return tensors[path].to(like.device)
+
+    def table(path: str, like: Table) -> Table:
+        fresh = Table(len(like.place), like.fill)
+        ids = tensor(f"{path}/ids", like.ids)
+        if len(ids):
+            fresh.scatter(ids, tensor(f"{path}/rows", like.rows))
+        return fresh
+
+    memory = {place: Memory({n: table(f"memory/{place}/own/{n}", t) for n, t in m.own.items()},
+                            {n: tensor(f"memory/{place}/shared/{n}", t) for n, t in m.shared.items()})
+              for place, m in blank.memory.items()}
+    own = None if blank.own is None else table("own", blank.own)
+    return State(tensor("model", model), own, memory, int(about["round"]), float(about["time"]), int(about["trips"]))
+
+
+def _digest(tensors: dict[str, torch.Tensor]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name, t in sorted(tensors.items()):
+        digest.update(f"{name}{tuple(t.shape)}{t.dtype}".encode())
+        digest.update(t.contiguous().numpy().data if t.numel() else b"")
+    return digest.hexdigest()
+
+
+def _sources(value) -> dict[str, str]:
+    """The source of every part that was defined in a cell or script, by slot and name."""
+    if isinstance(value, tuple):
+        return {k: v for item in value for k, v in _sources(item).items()}
+    if not isinstance(value, Spec):
+        return {}
+    found = {}
+    if type(value).__module__ == "__main__":
+        try:
+            found[f"{value.slot}.{value.name}"] = inspect.getsource(type(value))
+        except (OSError, TypeError):
+            found[f"{value.slot}.{value.name}"] = "(the source could not be read)"
+    for field in type(value).model_fields:
+        found |= _sources(getattr(value, field))
+    return found

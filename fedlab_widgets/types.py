@@ -1,0 +1,236 @@
+"""The values that flow along the line. C = clients in this round, N = all clients, P = columns of the flat model row,
+D = columns of a row on the wire, B = batch: the letters mean this everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from . import seeds
+from .layout import Columns, Layout
+from .shards import Data, Shards
+
+if TYPE_CHECKING:
+    from .slots import Task
+
+
+class Kind(StrEnum):
+    """What the numbers of a block are, so that no part takes ranks for weights."""
+
+    VALUES = "values"
+    COUNTS = "counts"
+    RANKS = "ranks"
+    SEEDS = "seeds"
+
+
+@dataclass(frozen=True)
+class Block:
+    """`width` columns of one kind under one name ("update", "control")."""
+
+    name: str
+    width: int
+    kind: Kind = Kind.VALUES
+
+
+@dataclass(frozen=True)
+class Space:
+    """The columns of a row [.., D], as named blocks: what is priced, attacked, clipped, noised and combined."""
+
+    blocks: tuple[Block, ...]
+
+    @property
+    def width(self) -> int:
+        return sum(b.width for b in self.blocks)
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        return frozenset(b.kind for b in self.blocks)
+
+    def split(self, rows: Tensor) -> dict[str, Tensor]:
+        """rows [.., D] -> a view [.., width] per block name."""
+        return dict(zip((b.name for b in self.blocks), rows.split([b.width for b in self.blocks], -1), strict=True))
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What C clients put on the wire: named tensors [C, ...] and each client's exact bytes [C] int64."""
+
+    tensors: dict[str, Tensor]
+    bytes: Tensor
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The clients whose work makes this round.
+
+    ids [C] int64, ascending; weights [C] from the schedule (staleness; 1 when in step); sizes [C] training rows;
+    versions [C] the round whose model each one started from; invited: how many were sent the model, drop-outs
+    included; time: virtual, when the round ends.
+    """
+
+    round: int
+    ids: Tensor
+    sizes: Tensor
+    weights: Tensor
+    versions: Tensor
+    invited: int
+    time: float
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, part: slice) -> Cohort:
+        return replace(self, ids=self.ids[part], sizes=self.sizes[part], weights=self.weights[part],
+                       versions=self.versions[part])
+
+
+class Table:
+    """A row per client [N, D] that holds only the rows ever written; the others read as `fill` [D].
+
+    Rows are written once a round, after its last reader, in place: copying [N, D] every round would cost O(N).
+    Memory: 4 bytes a registered client and D elements a touched one.
+    """
+
+    def __init__(self, clients: int, fill: Tensor):
+        self.fill = fill
+        self.place = torch.full((clients,), -1, dtype=torch.int32)
+        self.ids = torch.empty(0, dtype=torch.int64)
+        self.rows = fill.new_empty(0, *fill.shape)
+
+    def gather(self, ids: Tensor) -> Tensor:
+        """ids [C] -> [C, D], a copy."""
+        place = self.place[ids].long()
+        known = place >= 0
+        if known.all() and len(ids):
+            return self.rows[place.to(self.rows.device)]
+        out = self.fill.expand(len(ids), *self.fill.shape).clone()
+        if known.any():
+            out[known.to(out.device)] = self.rows[place[known].to(self.rows.device)]
+        return out
+
+    def scatter(self, ids: Tensor, rows: Tensor) -> None:
+        """Write rows [C, D] for distinct clients ids [C]."""
+        new = ids[self.place[ids] < 0]
+        if len(new):
+            self.place[new] = torch.arange(len(self.ids), len(self.ids) + len(new), dtype=torch.int32)
+            self.ids = torch.cat([self.ids, new])
+            if len(self.ids) > len(self.rows):  # grow by doubling
+                bigger = self.rows.new_empty(max(len(self.ids), 2 * len(self.rows)), *self.fill.shape)
+                bigger[:len(self.rows)] = self.rows
+                self.rows = bigger
+        self.rows[self.place[ids].long().to(self.rows.device)] = rows
+
+    @property
+    def touched(self) -> Tensor:
+        """The rows written so far, in the order of `ids`."""
+        return self.rows[:len(self.ids)]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a part remembers between rounds: `own`, a row per client, and `shared`, common values.
+
+    In State `own` holds Tables; inside a client's half it holds the gathered rows [C, D] of the clients at hand.
+    What clients read of `shared` is sent to them, and so priced.
+    """
+
+    own: dict[str, Table | Tensor] = field(default_factory=dict)
+    shared: dict[str, Tensor] = field(default_factory=dict)
+
+    def of(self, ids: Tensor) -> Memory:
+        return replace(self, own={name: table.gather(ids) for name, table in self.own.items()})
+
+    def under(self, prefix: str) -> Memory:
+        """The part of a joint memory whose names begin with `prefix.`, with the prefix taken off."""
+        cut = len(prefix) + 1
+        pick = lambda d: {k[cut:]: v for k, v in d.items() if k.startswith(prefix + ".")}  # noqa: E731
+        return Memory(pick(self.own), pick(self.shared))
+
+    def prefixed(self, prefix: str) -> Memory:
+        return Memory({f"{prefix}.{k}": v for k, v in self.own.items()},
+                      {f"{prefix}.{k}": v for k, v in self.shared.items()})
+
+    def __or__(self, other: Memory) -> Memory:
+        return Memory(self.own | other.own, self.shared | other.shared)
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything a snapshot holds; whatever is not here does not survive."""
+
+    model: Tensor                                        # [P]
+    own: Table | None = None                             # [N, kept columns]: personal layers
+    memory: dict[str, Memory] = field(default_factory=dict)
+    round: int = 0
+    time: float = 0.0
+    trips: int = 0
+
+
+@dataclass(frozen=True)
+class World:
+    """What never changes during a run: the task, its rows by client, the net and where its weights lie."""
+
+    task: Task
+    net: nn.Module
+    data: Data
+    shards: Shards
+    layout: Layout
+    sent: Columns          # the columns that travel: all but the layers a personalised method keeps at home
+    seed: int
+    rounds: int
+    dtype: torch.dtype
+    device: torch.device
+    stacks: bool = True    # whether the net runs under vmap; if not, clients are run one by one
+
+    @property
+    def clients(self) -> int:
+        return self.shards.clients
+
+    def keys(self, purpose: str, round: int, ids: Tensor | int) -> Tensor:
+        """Keys [C] for the random draws of clients `ids` in a round: the same on every machine and in every chunk."""
+        return seeds.keys(self.seed, purpose, round, ids)
+
+    def forward(self, w: Tensor, x: Tensor) -> Tensor:
+        """Outputs [C, B, K] of C nets with weights w [C, P], each on its own rows x [C, B, ...]."""
+        if self.stacks:
+            return torch.vmap(self._one)(w, x)
+        return torch.stack([self._one(row, rows) for row, rows in zip(w, x, strict=True)])
+
+    def _one(self, w: Tensor, x: Tensor) -> Tensor:
+        return torch.func.functional_call(self.net, self.layout.views(w), (x,))
+
+    def losses(self, w: Tensor, x: Tensor, y: Tensor, real: Tensor) -> Tensor:
+        """Mean loss [C] of each client over its real rows; x [C, B, ...], y and real [C, B]."""
+        each = self.task.loss(self.forward(w, x), y)
+        return (each * real).sum(1) / real.sum(1).clamp(min=1)
+
+
+Stop = Callable[[], bool]
+
+
+class Interrupted(Exception):
+    """The round in flight was dropped because somebody asked to stop; the state is that of the round before."""
+
+
+def never() -> bool:
+    return False
+
+
+def payload_bytes(width: int, dtype: torch.dtype) -> int:
+    """Bytes of `width` plain numbers."""
+    return width * dtype.itemsize
+
+
+def chunks_of(count: int, size: int) -> list[slice]:
+    return [slice(i, min(i + size, count)) for i in range(0, count, max(size, 1))]
+
+
+def ceil_div(a: int, b: int) -> int:
+    return math.ceil(a / b)
