@@ -16,8 +16,9 @@
      |   evaluate          count tables and sums, many readings
      '-- record            an event, streamed to whoever listens
 
-C = clients in this round, N = all clients, P = columns of the flat model row, D = columns of a row on the wire, B = batch.
-A slot is a folder, a base class (`slots.py`) and a dropdown; a part is a small frozen class in it. `engine.py` is the round.
+C = clients in this round, N = all clients, P = columns of the flat model row, D = columns of a row on the wire, B =
+batch. A slot is a folder, a base class (`slots.py`) and a dropdown; a part is a small frozen class in it; the round is
+written once, in `engine.py`.
 
 >>> import fedlab_widgets as fl
 >>> fl.Experiment().changed(rounds=3, aggregate=fl.Median()).aggregate
@@ -65,10 +66,11 @@ from .tasks import Adult, Digits, Mnist, from_arrays
 __version__ = "0.1.0"
 
 __all__ = [
-    "CNN", "IID", "MLP", "SGD", "Accuracy", "Adaptive", "Adult", "Aggregate", "Apply", "Attack", "BadInput", "Broadcast",
-    "ByGroup", "Classification", "ControlVariate", "Correct", "Decomposition", "Digits", "Dirichlet", "Distribute",
-    "Encode", "Evaluate", "Evaluation", "Experiment", "Fixed", "Full", "Gaps", "Gaussian", "KeepLayers", "LabelFlip",
-    "Local", "Lockstep", "Logistic", "Masked", "Mean", "Median", "Mnist", "Natural", "Net", "OneByOne", "Partition",
-    "Poisson", "Privatise", "Proximal", "Run", "Sampler", "Schedule", "Server", "SignFlip", "Stacked", "Task", "TopK",
-    "Update", "catalogue", "check_part", "decompose", "from_arrays", "open_run", "part", "recipe", "run", "stream",
+    "CNN", "IID", "MLP", "SGD", "Accuracy", "Adaptive", "Adult", "Aggregate", "Apply", "Attack", "BadInput",
+    "Broadcast", "ByGroup", "Classification", "ControlVariate", "Correct", "Decomposition", "Digits", "Dirichlet",
+    "Distribute", "Encode", "Evaluate", "Evaluation", "Experiment", "Fixed", "Full", "Gaps", "Gaussian",
+    "KeepLayers", "LabelFlip", "Local", "Lockstep", "Logistic", "Masked", "Mean", "Median", "Mnist", "Natural",
+    "Net", "OneByOne", "Partition", "Poisson", "Privatise", "Proximal", "Run", "Sampler", "Schedule", "Server",
+    "SignFlip", "Stacked", "Task", "TopK", "Update", "catalogue", "check_part", "decompose", "from_arrays",
+    "open_run", "part", "recipe", "run", "stream",
 ]

@@ -22,7 +22,7 @@ from torch import Tensor
 from .evaluate.measure import measure, readings, slow_readings, started
 from .events import Event, Failed, RoundEnded, Stopped, Warned
 from .executors import Executor
-from .plan import Plan
+from .plan import Plan, downlink
 from .spec import Experiment
 from .types import Cohort, Interrupted, Payload, State, Stop, never
 
@@ -47,7 +47,7 @@ def client_half(plan: Plan, state: State, stop: Stop, cohort: Cohort) -> Sent:
     keys = world.keys("training", cohort.round, ids)
     tamper = None
     if e.attack is not None and e.attack.poisons:
-        bad = torch.isin(ids, plan.liars).to(world.device)
+        bad = plan.lying(ids).to(world.device)
         tamper = partial(e.attack.poison, bad=bad, keys=world.keys("poison", cohort.round, ids),
                          labels=len(world.data.labels))
     trained = e.local.train(world, start, cohort, state.memory["local"].of(ids), keys, tamper, stop)
@@ -86,7 +86,7 @@ def _lies(plan: Plan, rows: Iterator[Tensor], cohort: Cohort) -> Iterator[Tensor
     attack, at = plan.experiment.attack, 0
     for some in ([torch.cat(list(rows))] if attack.needs_all and len(cohort) else rows):
         ids = cohort.ids[at:at + len(some)]
-        bad = torch.isin(ids, plan.liars).to(some.device)
+        bad = plan.lying(ids).to(some.device)
         yield attack.lie(some, bad, plan.world.keys("lie", cohort.round, ids))
         at += len(some)
 
@@ -109,8 +109,6 @@ def advance(plan: Plan, state: State, executor: Executor, stop: Stop) -> tuple[S
     cohort = e.schedule.next(world, state)
     sent = list(executor.map(partial(client_half, plan, state, stop), cohort))
     value, events = server_half(plan, sent, cohort), []
-    down = e.distribute.price(world) + sum(t.numel() * t.element_size() for place in ("local", "encode")
-                                           for t in state.memory[place].shared.values())
     due = replace(state, round=cohort.round, time=cohort.time, trips=state.trips + len(cohort))
     if value is None:
         events.append(Warned(cohort.round, "nobody took part in this round: the model stays as it was"))
@@ -121,7 +119,7 @@ def advance(plan: Plan, state: State, executor: Executor, stop: Stop) -> tuple[S
     losses = torch.cat([s.loss for s in sent])[cohort.sizes.to(world.device) > 0] if sent else None
     events.append(RoundEnded(
         cohort.round, cohort.time, due.trips, time.perf_counter() - began,
-        bytes_up=sum(int(s.payload.bytes.sum()) for s in sent), bytes_down=cohort.invited * down,
+        bytes_up=sum(int(s.payload.bytes.sum()) for s in sent), bytes_down=cohort.invited * downlink(plan, state),
         epsilon=plan.ledger and plan.ledger.so_far(cohort.round, e.rounds),
         train_loss=float(losses.double().mean()) if losses is not None and len(losses) else None,
         update_norm=None if value is None else float(plan.space.split(value)["update"].double().norm()),
@@ -152,7 +150,7 @@ def rounds(plan: Plan, state: State, executor: Executor, stop: Stop = never,
 
     The last event is Stopped or Failed. Readings that are slow run beside the next round, in a thread of their own.
     """
-    e, world = plan.experiment, plan.world
+    e = plan.experiment
     yield started(plan, state, settings or {}), None
     with ThreadPoolExecutor(1, "readings") as pool:
         later: Future | None = None

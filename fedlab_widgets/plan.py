@@ -25,19 +25,26 @@ class Plan:
     liars: Tensor             # ids, ascending
     panel: Tensor             # ids, ascending
 
+    def lying(self, ids: Tensor) -> Tensor:
+        """Which of the clients ids [C] lie [C], at a cost of C searches."""
+        if not len(self.liars):
+            return torch.zeros(len(ids), dtype=torch.bool)
+        place = torch.searchsorted(self.liars, ids).clamp(max=len(self.liars) - 1)
+        return self.liars[place] == ids
+
 
 def prepare(experiment: Experiment, world: World) -> Plan:
     """Everything that can be known, and refused, before the run. Raises BadInput."""
     e, N = experiment, world.clients
     eligible = e.schedule.eligible(N)
-    if len(eligible) and int(eligible[-1]) >= N:
-        raise BadInput(f"schedule.clients = {int(eligible[-1])} is no client: ids go from 0 to {N - 1}")
+    if eligible[-1] >= N:
+        raise BadInput(f"schedule.clients = {eligible[-1]} is no client: ids go from 0 to {N - 1}")
     space = e.local.gives(world)
     for part in filter(None, (e.encode, e.attack, e.privatise, e.aggregate, e.server)):
         if not space.kinds <= part.takes:
             raise BadInput(f"{part.slot} = {part.name} takes {', '.join(sorted(part.takes))}, and local = "
                            f"{e.local.name} sends {', '.join(sorted(space.kinds))}; choose another {part.slot}")
-    sizes = world.shards.train if isinstance(eligible, range) else world.shards.train[eligible]
+    sizes = world.shards.train if isinstance(eligible, range) else world.shards.train[list(eligible)]
     ledger = e.privatise and e.privatise.ledger(e.schedule.sampling(N), N, e.rounds)
     panel = seeds.subset(world.keys("panel", 0, 0), N, min(e.evaluate.clients, N))
     return Plan(e, world, space, ledger, e.schedule.rate(N) * float(e.aggregate.weigh(sizes).sum()),
@@ -62,3 +69,9 @@ def begin(plan: Plan) -> State:
     kept = world.layout.columns(e.distribute.kept(world.layout))
     memory = {"local": e.local.init(world), "encode": e.encode.init(world, plan.space), "server": e.server.init(world)}
     return State(model, Table(world.clients, kept.take(model)) if kept.width else None, memory)
+
+
+def downlink(plan: Plan, state: State) -> int:
+    """Bytes one client downloads a round: the model's columns, and whatever else it reads of shared values."""
+    shared = [t for place in ("local", "encode") for t in state.memory[place].shared.values()]
+    return plan.experiment.distribute.price(plan.world) + sum(t.numel() * t.element_size() for t in shared)

@@ -115,7 +115,7 @@ def integers(keys: Tensor, n: int, high: Tensor | int) -> Tensor:
     The bias is below high / 2**64. Raises ValueError for a high out of range.
     """
     high = torch.as_tensor(high, dtype=torch.int64, device=keys.device)
-    if high.numel() and not (1 <= int(high.min()) and int(high.max()) < 2**31):
+    if high.numel() and not (int(high.min()) >= 1 and int(high.max()) < 2**31):
         raise ValueError("high must lie in 1..2**31-1")
     word = bits(keys, 2 * n).unflatten(-1, (n, 2))
     high = high[..., None]
@@ -134,7 +134,7 @@ def permutations(keys: Tensor, n: int, sizes: Tensor | None = None) -> Tensor:
     """
     tickets = _draw(keys, n, 2, torch.int64, lambda w: [w[0] << 30 | w[1] >> 2, w[2] << 30 | w[3] >> 2])
     if sizes is not None:
-        if sizes.numel() and not (0 <= int(sizes.min()) and int(sizes.max()) <= n):
+        if sizes.numel() and not (int(sizes.min()) >= 0 and int(sizes.max()) <= n):
             raise ValueError(f"sizes must lie in 0..n, here 0..{n}")
         beyond = torch.arange(n, device=keys.device) >= sizes[..., None]
         tickets.masked_fill_(beyond, 2**63 - 1)  # after every ticket, and the stable sort keeps them in place

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -66,8 +65,8 @@ def run(experiment: Experiment, out: str | Path | None = None, executor: Executo
         raise BadInput(f"seeds = {seeds!r} is not allowed: give a whole number from 1 to 1000")
     if seeds > 1:
         base = _folder(experiment, out)
-        found = [run(experiment.changed(seed=experiment.seed + i), base / f"seed-{experiment.seed + i}", executor, device,
-                     progress=progress, stop=stop) for i in range(seeds)]
+        found = [run(experiment.changed(seed=seed), base / f"seed-{seed}", executor, device, progress=progress, stop=stop)
+                 for seed in range(experiment.seed, experiment.seed + seeds)]
         return Run(found[0].path, found[1:])
     plan, executor = _ready(experiment, executor, device)
     folder = RunFolder.create(_folder(experiment, out), experiment)
@@ -172,14 +171,15 @@ def _same(event: Event, recorded: dict) -> None:
     for field, value in recorded.items():
         if fixed.get(field) != value:
             raise Mismatch(f"round {event.round} came out differently from what was recorded: {field} is "
-                           f"{str(fixed.get(field))[:80]} and was {str(value)[:80]}; other hardware, another version of "
-                           "torch or another number of threads would explain it. What was recorded stays")
+                           f"{str(fixed.get(field))[:80]} and was {str(value)[:80]}; other hardware, another version "
+                           "of torch or another number of threads would explain it. What was recorded stays")
 
 
 def _ready(experiment: Experiment, executor: Executor | None, device: str | None) -> tuple[Plan, Executor]:
     """World, plan and executor, with every choice made."""
     if not isinstance(experiment, Experiment):
-        raise BadInput(f"experiment = {experiment!r:.60} is no Experiment; use fl.Experiment() or fl.recipe(\"fedavg\")")
+        raise BadInput(f"experiment = {experiment!r:.60} is no Experiment; use fl.Experiment() or "
+                       "fl.recipe(\"fedavg\")")
     if executor is not None and not isinstance(executor, Executor):
         raise BadInput(f"executor = {executor!r:.60} is no executor; use fl.Stacked() or fl.OneByOne()")
     with one_thread():
@@ -190,8 +190,9 @@ def _ready(experiment: Experiment, executor: Executor | None, device: str | None
 
 def settings(world: World, executor: Executor) -> dict:
     """What a resume must repeat, and what a reader wants to know."""
-    return {**executor.describe(), "path": "vmap" if world.stacks else "one net at a time", "device": str(world.device),
-            "threads": 1, "torch": torch.__version__, "python": platform.python_version(), "machine": platform.machine()}
+    return {**executor.describe(), "path": "vmap" if world.stacks else "one net at a time", "threads": 1,
+            "device": str(world.device), "torch": torch.__version__, "python": platform.python_version(),
+            "machine": platform.machine()}
 
 
 @contextmanager
@@ -210,4 +211,8 @@ def _folder(experiment: Experiment, out: str | Path | None) -> Path:
         return Path(out)
     name = getattr(experiment, "name", "run").replace(" ", "-")
     base = Path("runs") / f"{datetime.now():%Y-%m-%dT%H-%M-%S}-{name}"
-    return next(p for i in range(1, sys.maxsize) if not (p := base if i == 1 else base.with_name(f"{base.name}-{i}")).exists())
+    path, count = base, 1
+    while path.exists():   # two runs in one second
+        count += 1
+        path = base.with_name(f"{base.name}-{count}")
+    return path

@@ -78,19 +78,14 @@ class Shards:
         within = torch.arange(len(place)) - torch.repeat_interleave(count.cumsum(0) - count, count)
         return (first[place] + within).to(self.y.device), place.to(self.y.device)
 
-    def batches(self, ids: Tensor, keys: Tensor, batch: int, epochs: int | None,
-                steps: int | None) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, ids: Tensor, keys: Tensor, batch: int, total: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Mini-batches of clients ids [C] side by side: row indices [C, B] and which of them are real [C, B].
 
-        Each client goes through its own rows in its own order (keys [C]), anew each epoch, and rests when it has done its
-        epochs (or steps). What a client sees depends on its key and rows alone, not on who else is in the chunk.
+        Each client goes through its own rows in its own order (keys [C]), anew each epoch of ceil(n / batch) steps, and
+        rests after its `total` [C] steps. What it sees depends on its key and rows alone, not on who else is there.
         """
         device, sizes, keys = self.y.device, self.train[ids], keys.cpu()
-        # Full batches are as wide as the largest client of all, so that shapes, and bits, do not depend on the chunk.
-        batch = batch or max(self.largest, 1)
         per_epoch = ((sizes + batch - 1) // batch).clamp(min=1)
-        total = per_epoch * epochs if steps is None else torch.full_like(per_epoch, steps)
-        total = torch.where(sizes > 0, total, 0)
         width = max(int(sizes.max()), 1)
         order = torch.zeros(len(ids), width, dtype=torch.int64)
         base, lane = self.offsets[ids][:, None], torch.arange(batch)

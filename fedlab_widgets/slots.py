@@ -7,7 +7,7 @@ no state: what must be remembered goes into `Memory`, which `init` makes and the
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -77,6 +77,7 @@ class Sampler(Part):
     """Which of the eligible clients are asked in a round."""
 
     slot = "sampler"
+    certain: ClassVar[bool] = True        # whether it is known beforehand how many are asked
 
     @abstractmethod
     def draw(self, eligible: int, key: Tensor) -> Tensor:
@@ -101,12 +102,21 @@ class Schedule(Part):
         """The clients whose work makes the next round."""
 
     @abstractmethod
-    def eligible(self, clients: int) -> Tensor | range:
-        """The ids that may ever take part, ascending."""
+    def eligible(self, clients: int) -> Sequence[int]:
+        """The ids that may ever take part, ascending; a range or a tuple."""
 
     @abstractmethod
     def rate(self, clients: int) -> float:
         """The chance that an eligible client reports in a round, drop-out included."""
+
+    @abstractmethod
+    def asked(self, clients: int) -> float:
+        """How many clients are expected to download the model in a round."""
+
+    @property
+    @abstractmethod
+    def certain(self) -> bool:
+        """Whether the number of clients in a round is known beforehand, so that forecasts of bytes are exact."""
 
     @abstractmethod
     def sampling(self, clients: int):
@@ -155,6 +165,10 @@ class Local(Part):
 
     def init(self, world: World) -> Memory:
         return Memory()
+
+    @abstractmethod
+    def steps_of(self, sizes: Tensor, largest: int) -> Tensor:
+        """The local steps [C] of clients with training rows [C], when the largest client of all has `largest`."""
 
     @abstractmethod
     def train(self, world: World, start: Tensor, cohort: Cohort, mine: Memory, keys: Tensor,

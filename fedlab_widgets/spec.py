@@ -19,8 +19,20 @@ from .part import BadInput, Part, Spec, bad_input, catalogue, slot, worded
 from .partition import ByGroup
 from .schedule import Lockstep
 from .server import Apply
-from .slots import (Aggregate, Attack, Distribute, Encode, Evaluate, Local, Net, Partition, Privatise, Schedule, Server,
-                    Task)
+from .slots import (
+    Aggregate,
+    Attack,
+    Distribute,
+    Encode,
+    Evaluate,
+    Local,
+    Net,
+    Partition,
+    Privatise,
+    Schedule,
+    Server,
+    Task,
+)
 from .tasks import Adult
 
 SCHEMA = 1
@@ -45,7 +57,7 @@ class Experiment(Spec):
     0.05
     """
 
-    name: str = Field("fedavg", min_length=1, max_length=60, description="what to call the run: a folder name on every system")
+    name: str = Field("fedavg", min_length=1, max_length=60, description="what to call the run")
     task: slot(Task) = Adult()
     net: slot(Net) = MLP()
     partition: slot(Partition) = ByGroup()
@@ -66,8 +78,8 @@ class Experiment(Spec):
     @classmethod
     def _a_folder_name(cls, name):
         if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9 ._+-]*[A-Za-z0-9_+-])?", name):
-            raise ValueError("must begin with a letter or digit, hold only letters, digits, spaces and . _ + -, and not "
-                             "end in a space or dot, so that it can name a folder on every system")
+            raise ValueError("must begin with a letter or digit, hold only letters, digits, spaces and . _ + -, and "
+                             "not end in a space or dot, so that it can name a folder on every system")
         return name
 
     @field_validator("attack", "privatise", mode="before")

@@ -97,8 +97,8 @@ def probe(module: nn.Module, layout: Layout, x: torch.Tensor) -> bool:
         raise BadInput(f"net = {name} cannot take rows of shape {list(x.shape[1:])}: {error}; "
                        "check its first layer, or choose another net") from None
     if any(not torch.equal(b, before[k]) for k, b in module.named_buffers()):
-        raise BadInput(f"net = {name} changes its buffers in forward (BatchNorm?), and averaging clients would mix them "
-                       "silently; use GroupNorm or LayerNorm")
+        raise BadInput(f"net = {name} changes its buffers in forward (BatchNorm?), and averaging clients would mix "
+                       "them silently; use GroupNorm or LayerNorm")
     if not torch.equal(first, second):
         raise BadInput(f"net = {name} draws random numbers in forward (Dropout?), and a run could not be repeated; "
                        "leave it out, and use local.weight_decay against overfitting")

@@ -14,9 +14,10 @@ class Decomposition(Evaluate):
 
     read, on the table [group, prediction, client] of held-out rows: `global_disparity`, `local_disparity`, `unique`,
     `redundant`, `masked` (plug-in), `disparity_gap` (what the solver leaves open), and `unique_corrected` …, less their
-    small-sample bias. later: `unique_lo`, `unique_hi` …, the 95 % band of what fair predictions would show by chance
-    (groups shuffled inside each client; over everybody for `redundant`, which fair clients that differ really have).
-    NaN without groups or rows, or with more than ten groups. Raises nothing. Source: Hamman & Dutta, arXiv 2307.11333; see `evaluate/pid.py`.
+    small-sample bias. later: `unique_lo`, `unique_hi` …, the 95 % band of what fair predictions show by chance (groups
+    shuffled inside each client; over everybody for `redundant`, which fair clients that differ really have).
+    NaN without groups or rows, or with more than ten groups. Raises nothing.
+    Source: Hamman & Dutta, arXiv 2307.11333; see `evaluate/pid.py`.
     """
 
     def read(self, tables):

@@ -31,7 +31,7 @@ def measure(plan: Plan, state: State) -> Tables:
 
 
 def _table(world, models, x, y, group, rows, place, clients):
-    """counts [clients, groups, labels, predictions] and summed losses [clients] of rows [R], each with its place [R]."""
+    """counts [clients, groups, labels, predictions] and summed losses [clients] of rows [R] of clients place [R]."""
     predicted, losses = [], []
     for at in range(0, len(rows), ROWS):
         some, whose = rows[at:at + ROWS], place[at:at + ROWS]

@@ -50,6 +50,11 @@ class SGD(Local):
         extra = [block for correct in self.correct for block in correct.blocks(world)]
         return Space((Block("update", world.sent.width), *extra))
 
+    def steps_of(self, sizes, largest):
+        batch = self.batch or max(largest, 1)
+        per_epoch = (sizes + batch - 1) // batch
+        return torch.where(sizes > 0, per_epoch * self.epochs if self.steps is None else self.steps, 0)
+
     def init(self, world):
         memory = Memory()
         for i, correct in enumerate(self.correct):
@@ -65,7 +70,9 @@ class SGD(Local):
         speed = torch.zeros_like(w) if self.momentum else None
         taken, loss = w.new_zeros(len(w)), w.new_zeros(len(w))
         shards = world.shards
-        for t, (rows, real) in enumerate(shards.batches(cohort.ids, keys, self.batch, self.epochs, self.steps)):
+        # A full batch is as wide as the largest client of all, so that shapes, and bits, do not depend on the chunk.
+        batch, total = self.batch or max(shards.largest, 1), self.steps_of(cohort.sizes, shards.largest)
+        for t, (rows, real) in enumerate(shards.batches(cohort.ids, keys, batch, total)):
             if t % POLL == 0 and stop():
                 raise Interrupted
             x, y = shards.x[rows], shards.y[rows]

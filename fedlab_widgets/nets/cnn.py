@@ -11,10 +11,10 @@ class CNN(Net):
 
     build: images [1 or more channels, H, W], H and W at least 8 -> [B, K].
     Raises BadInput when rows are no images. Source: McMahan et al., AISTATS 2017 (their MNIST CNN has 32 and 64
-    channels and 512 hidden units, 1 663 370 parameters with same padding; the defaults here are a laptop's).
+    channels and 512 hidden units, 1 663 370 parameters with same padding; the defaults here suit a laptop).
     """
 
-    channels: int = Field(8, ge=1, le=256, description="channels of the first convolution; the second has twice as many")
+    channels: int = Field(8, ge=1, le=256, description="channels of the first convolution; the second has twice that")
     hidden: int = Field(64, ge=1, le=4096, description="width of the hidden layer")
 
     def build(self, inputs, outputs):

@@ -40,5 +40,6 @@ def recipe(name: str) -> Experiment:
     found = BOOK.get(str(name).lower().replace("_", "-"))
     if found is None:
         near = difflib.get_close_matches(str(name), BOOK, 1)
-        raise BadInput(f"recipe = {name!r} is none of {', '.join(BOOK)}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise BadInput(f"recipe = {name!r} is none of {', '.join(BOOK)}{hint}")
     return found.experiment

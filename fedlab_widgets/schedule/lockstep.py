@@ -30,10 +30,18 @@ class Lockstep(Schedule):
         return None if ids is None else tuple(sorted(set(ids)))
 
     def eligible(self, clients):
-        return range(clients) if self.clients is None else torch.tensor(self.clients)
+        return range(clients) if self.clients is None else self.clients
 
     def rate(self, clients):
         return self.sampler.rate(len(self.eligible(clients))) * (1 - self.dropout)
+
+    def asked(self, clients):
+        eligible = len(self.eligible(clients))
+        return self.sampler.rate(eligible) * eligible
+
+    @property
+    def certain(self):
+        return self.sampler.certain and self.dropout == 0
 
     def sampling(self, clients):
         return self.sampler.sampling(len(self.eligible(clients)))
@@ -43,7 +51,7 @@ class Lockstep(Schedule):
         eligible = self.eligible(world.clients)
         ids = self.sampler.draw(len(eligible), world.keys("sampling", round, 0))
         if self.clients is not None:
-            ids = eligible[ids]
+            ids = torch.tensor([eligible[i] for i in ids.tolist()], dtype=torch.int64)
         invited = len(ids)
         if self.dropout:
             ids = ids[seeds.uniforms(world.keys("drop-out", round, ids), 1)[:, 0] >= self.dropout]

@@ -52,6 +52,8 @@ class Poisson(Sampler):
     Raises BadInput for q outside (0, 1]. Source: McMahan et al., ICLR 2018, Algorithm 1.
     """
 
+    certain = False
+
     q: float = Field(0.1, gt=0, le=1, description="chance of each client to join a round")
 
     def draw(self, eligible, key):

@@ -11,8 +11,8 @@ class Adaptive(Server):
     """Let the server take Adam steps along the combined update (FedAdam).
 
     m <- beta1 m + (1 - beta1) d;  v <- beta2 v + (1 - beta2) d^2;  model <- model + lr m / (sqrt(v) + tau).
-    step: model [P], update d, memory m and v [D], D the columns that travel. v begins at tau^2; no bias correction, as in
-    the paper. Raises BadInput for fields out of range.
+    step: model [P], update d, memory m and v [D], D the columns that travel. v begins at tau^2; no bias correction, as
+    in the paper. Raises BadInput for fields out of range.
     Source: Reddi et al., Adaptive Federated Optimization, ICLR 2021, Algorithm 2.
     """
 
