@@ -152,6 +152,8 @@ def rounds(plan: Plan, state: State, executor: Executor, stop: Stop = never,
     """
     e = plan.experiment
     yield started(plan, state, settings or {}), None
+    for note in plan.notes:
+        yield Warned(0, note), None
     with ThreadPoolExecutor(1, "readings") as pool:
         later: Future | None = None
         while state.round < e.rounds:

@@ -24,6 +24,7 @@ class Plan:
     expected: float           # the sum of aggregation weights a round should bring
     liars: Tensor             # ids, ascending
     panel: Tensor             # ids, ascending
+    notes: tuple[str, ...] = ()   # what a reader should know before the first round
 
     def lying(self, ids: Tensor) -> Tensor:
         """Which of the clients ids [C] lie [C], at a cost of C searches."""
@@ -45,10 +46,11 @@ def prepare(experiment: Experiment, world: World) -> Plan:
             raise BadInput(f"{part.slot} = {part.name} takes {', '.join(sorted(part.takes))}, and local = "
                            f"{e.local.name} sends {', '.join(sorted(space.kinds))}; choose another {part.slot}")
     sizes = world.shards.train if isinstance(eligible, range) else world.shards.train[list(eligible)]
-    ledger = e.privatise and e.privatise.ledger(e.schedule.sampling(N), N, e.rounds)
+    ledger = e.privatise and e.privatise.ledger(e.schedule.sampling(N), len(eligible), e.rounds)
     panel = seeds.subset(world.keys("panel", 0, 0), N, min(e.evaluate.clients, N))
-    return Plan(e, world, space, ledger, e.schedule.rate(N) * float(e.aggregate.weigh(sizes).sum()),
-                liars(e.attack, world), panel)
+    expected = e.schedule.rate(N) * float(e.aggregate.weigh(sizes).sum())
+    notes = () if ledger is None else tuple(e.privatise.notes(ledger, len(eligible), space.width, expected))
+    return Plan(e, world, space, ledger, expected, liars(e.attack, world), panel, notes)
 
 
 def liars(attack, world: World) -> Tensor:

@@ -95,7 +95,7 @@ def _drive(folder: RunFolder, plan: Plan, state: State, executor: Executor, stop
            known: list[Event]) -> Run:
     """Write every event, keep a snapshot now and then, and leave a clear last word however it ends."""
     recorded = {_name(e): e.fixed() for e in known}
-    kept, cost, safe = time.monotonic(), 0.0, None
+    kept, cost = time.monotonic(), 0.0
     steps = engine.rounds(plan, state, executor, stop, settings(plan.world, executor))
     try:
         with one_thread(), bar(plan.experiment, state.round, progress) as draw:
@@ -107,46 +107,28 @@ def _drive(folder: RunFolder, plan: Plan, state: State, executor: Executor, stop
                 draw(event)
                 if isinstance(event, (Warned, Failed)):
                     warnings.warn(f"round {event.round}: {event.text}", stacklevel=3)
-                safe, state = now, (now or state)
-                ended = isinstance(event, (Stopped, Failed))
+                state, ended = now or state, isinstance(event, (Stopped, Failed))
                 if now is not None and (ended or time.monotonic() - kept >= max(KEEP_EVERY, cost / KEEP_SHARE)):
                     start = time.monotonic()
                     folder.keep(now)
                     kept, cost = time.monotonic(), time.monotonic() - start
                     if not ended:
                         folder.record(Checkpointed(now.round, cost))
+    # Whatever ends the loop, the snapshot stays as it is: a round torn in the middle may have written some client rows.
     except KeyboardInterrupt:
-        _last_words(folder, safe, Stopped(state.round, "interrupted"))
+        folder.record(Stopped(state.round, "interrupted"))
         raise
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        return _failed(folder, safe, state, _short_of_memory(error))
-    except RuntimeError as error:
-        if isinstance(error, Mismatch):
-            raise
-        if "allocate" in str(error):   # torch's CPU allocator has no exception of its own
-            return _failed(folder, safe, state, _short_of_memory(error))
-        _last_words(folder, safe, Failed(state.round, f"{type(error).__name__}: {error}"))
+    except (Mismatch, OSError):   # the record is right and the run wrong; or nothing more can be written
         raise
-    except OSError:
-        raise   # the disk itself: nothing more can be written
     except Exception as error:
-        _last_words(folder, safe, Failed(state.round, f"{type(error).__name__}: {error}"))
-        raise
+        short = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error)
+        text = _short_of_memory(error) if short else f"{type(error).__name__}: {error}"
+        folder.record(Failed(state.round, text))
+        if not short:
+            raise
+        warnings.warn(text, stacklevel=3)
     finally:
         steps.close()
-    return Run(folder.path)
-
-
-def _last_words(folder: RunFolder, safe: State | None, event: Event) -> None:
-    folder.drop_torn_line()
-    if safe is not None:
-        folder.keep(safe)
-    folder.record(event)
-
-
-def _failed(folder: RunFolder, safe: State | None, state: State, text: str) -> Run:
-    _last_words(folder, safe, Failed(state.round, text))
-    warnings.warn(text, stacklevel=4)
     return Run(folder.path)
 
 

@@ -7,7 +7,7 @@ no state: what must be remembered goes into `Memory`, which `init` makes and the
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -300,6 +300,10 @@ class Privatise(Part):
     @abstractmethod
     def ledger(self, sampling, clients: int, rounds: int) -> Ledger | None:
         """What the accountant is told; solves for the noise where a target is given."""
+
+    def notes(self, ledger: Ledger, clients: int, width: int, expected: float) -> Iterable[str]:
+        """What a reader should know before the run, in sentences; rows have `width` columns, `expected` of them come."""
+        return ()
 
     def noise(self, total: Tensor, ledger: Ledger | None, sensitivity: float, key: Tensor) -> Tensor:
         """total [D], with the noise that hides a change of `sensitivity` times the bound."""

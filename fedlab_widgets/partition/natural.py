@@ -7,6 +7,7 @@ class Natural(Partition):
     """Take the clients as the data name them: one client per value of the data set's client column.
 
     assign: rows -> client [rows]; N is the number of values. Raises BadInput when the data name no clients.
+    Source: textbook; e.g. the natural splits of Caldas et al., LEAF, arXiv 1812.01097.
     """
 
     def count(self, data):

@@ -1,7 +1,7 @@
 from pydantic import Field
 
 from .. import seeds
-from ..part import part
+from ..part import BadInput, part
 from ..slots import Privatise
 from .accountant import Ledger, noise_multiplier_for, suggested_delta
 
@@ -26,11 +26,25 @@ class Gaussian(Privatise):
     delta: float | None = Field(None, gt=0, lt=1, description="chance that epsilon fails; N^-1.1 when empty")
 
     def ledger(self, sampling, clients, rounds):
-        delta = suggested_delta(clients) if self.delta is None else self.delta
-        multiplier = self.noise_multiplier
-        if multiplier is None:
-            multiplier = noise_multiplier_for(sampling, self.epsilon, delta, rounds)
-        return Ledger(sampling, multiplier, delta)
+        try:
+            delta = suggested_delta(clients) if self.delta is None else self.delta
+            multiplier = self.noise_multiplier
+            if multiplier is None:
+                multiplier = noise_multiplier_for(sampling, self.epsilon, delta, rounds)
+            return Ledger(sampling, multiplier, delta)
+        except ValueError as error:
+            raise BadInput(f"privatise = gaussian: {error}") from None
+
+    def notes(self, ledger, clients, width, expected):
+        if ledger.delta >= 1 / clients:
+            yield (f"privatise.delta = {ledger.delta:.3g} is not below 1 / {clients} clients: a mechanism that publishes one "
+                   f"client's data whole could meet it; choose a delta below {1 / clients:.2g}")
+        if ledger.noise_multiplier == 0:
+            yield "privatise.noise_multiplier = 0 adds no noise: there is no privacy, and epsilon is infinite"
+        length = ledger.noise_multiplier * width**0.5 / max(expected, 1e-9)
+        if length > 1:
+            yield (f"the noise on the averaged update is about {length:.2g} times as long as the longest update allowed: "
+                   f"with {expected:.3g} clients expected a round it drowns what they learn; more clients a round help")
 
     def bound(self, rows):
         return rows * (self.clip / rows.norm(dim=1, keepdim=True).clamp(min=1e-30)).clamp(max=1)

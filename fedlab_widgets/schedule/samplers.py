@@ -48,7 +48,8 @@ class Fixed(Sampler):
 class Poisson(Sampler):
     """Let every client join with probability q, independently: the sampling that privacy accounting is best at.
 
-    draw: positions [m], m binomial (it may be 0), at a cost of O(m), as a binomial draw and a uniform subset.
+    draw: positions [m], m binomial (it may be 0), at a cost of O(m), as a binomial draw and a uniform subset. When more
+    than `cap` would come, a uniformly drawn `cap` of them do, and the accountant is told.
     Raises BadInput for q outside (0, 1]. Source: McMahan et al., ICLR 2018, Algorithm 1.
     """
 
@@ -56,11 +57,16 @@ class Poisson(Sampler):
 
     q: float = Field(0.1, gt=0, le=1, description="chance of each client to join a round")
 
+    cap: int | None = Field(None, ge=1, le=1_000_000, description="clients that come at most; no cap when empty")
+
     def draw(self, eligible, key):
-        return seeds.subset(seeds.fold(key, 1), eligible, seeds.binomial(key, eligible, self.q))
+        count = min(seeds.binomial(key, eligible, self.q), self.cap or eligible)
+        return seeds.subset(seeds.fold(key, 1), eligible, count)
 
     def rate(self, eligible):
         return self.q
 
     def sampling(self, eligible):
+        if self.cap is not None and self.cap < eligible:
+            return PoissonSampling(self.q, self.cap, eligible)
         return Everyone() if self.q == 1 else PoissonSampling(self.q)

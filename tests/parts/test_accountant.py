@@ -167,6 +167,7 @@ def test_the_ways_to_say_everybody_are_one():
     assert {ledger.method for ledger in ledgers} == {"exact Gaussian formula, no sampling"}
 
 
+@pytest.mark.slow
 def test_a_cap_far_above_the_cohort_is_free_and_a_tight_one_is_not():
     free, capped, tight = (Ledger(PoissonSampling(0.1, *more), 2.0, 1e-3).epsilon(20)
                            for more in [(), (60, 100), (12, 100)])
@@ -192,7 +193,7 @@ def test_more_rounds_less_noise_and_less_delta_cost_more(sampling):
 # --- the live number ------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("sampling", SAMPLERS, ids=str)
-@pytest.mark.parametrize("total", [1, 33, 150])
+@pytest.mark.parametrize("total", [1, 70])
 def test_the_live_number_rises_to_the_reported_one(sampling, total):
     ledger = Ledger(sampling, 1.5, 1e-3)
     line = curve(ledger, total)

@@ -1,0 +1,229 @@
+"""The hooks of a part as calls on made-up clients: what is per client, what is common, what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import seeds
+from ..engine import blocks
+from ..evaluate.measure import measure
+from ..plan import Plan, begin
+from ..types import Block, Cohort, Kind, Memory, Space, State, never
+from ..world import build
+from .rules import moved
+
+BUSY = 5   # clients in a call: fewer than there are, and not a power of two
+
+
+@dataclass(frozen=True)
+class Call:
+    """hook(each, common) -> out. `each` has a row per client in every tensor; `out` is
+
+    "rows" a row per client, which that client's input alone decides; "joint" a row per client, decided by all;
+    "one" a common value, whatever the order of the clients; "value" anything else.
+    """
+
+    name: str
+    hook: Callable[[dict, dict], Any]
+    each: dict[str, Any] = field(default_factory=dict)
+    common: dict[str, Any] = field(default_factory=dict)
+    out: str = "rows"
+    typed: bool = True   # whether fractional numbers come out in the run's precision
+
+    def __call__(self, each: dict | None = None) -> Any:
+        return self.hook(self.each if each is None else each, self.common)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where calls are made: a plan in some precision and place, and the same state moved there."""
+
+    part: Any
+    plan: Plan
+    state: State
+
+    @property
+    def world(self):
+        return self.plan.world
+
+    @property
+    def ids(self) -> Tensor:
+        return torch.arange(self.world.clients)[::2][:BUSY]
+
+    def keys(self, purpose: str = "contract", clients: int | None = None) -> Tensor:
+        return self.world.keys(purpose, 1, self.ids if clients is None else torch.arange(clients))
+
+    def rows(self, width: int, clients: int | None = None, purpose: str = "contract rows") -> Tensor:
+        """Made-up rows [C, width], the same numbers in every precision and place."""
+        made = seeds.normals(self.keys(purpose, clients), width)
+        return made.to(self.world.device, self.world.dtype)
+
+    def cohort(self) -> Cohort:
+        ids, n = self.ids, len(self.ids)
+        return Cohort(3, ids, self.world.shards.train[ids], torch.ones(n, dtype=torch.float64),
+                      torch.full((n,), 2), n, 3.0)
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """Rows x [C, 4, ...] and labels y [C, 4] of the clients' own."""
+        at = self.world.shards.offsets[self.ids][:, None] + torch.arange(4)
+        at = at.clamp(max=len(self.world.shards.y) - 1).to(self.world.device)
+        return self.world.shards.x[at], self.world.shards.y[at]
+
+    def weights(self) -> Tensor:
+        """Model rows [C, P] that differ between clients; padding stays zero."""
+        layout = self.world.layout
+        return layout.real.put(layout.real.take(self.state.model + 0.1 * self.rows(layout.total)))
+
+
+def setting(case, dtype: str = "float32", device: str = "cpu") -> Setting:
+    plan = case.plan(device, precision=dtype)
+    return Setting(case.part, plan, moved(case.state, plan.world.dtype, plan.world.device))
+
+
+def calls(s: Setting) -> list[Call]:
+    """Every hook of the part, by its slot."""
+    return CALLS[s.part.slot](s)
+
+
+def _task(s):
+    outputs = s.rows(4 * len(s.world.data.labels)).view(len(s.ids), 4, -1)
+    loss = Call("loss", lambda e, c: s.part.loss(e["outputs"], e["y"]), {"outputs": outputs, "y": s.batch()[1]})
+    return [loss, Call("load", lambda e, c: s.plan.experiment.task.load(), out="value", typed=False)]
+
+
+def _net(s):
+    return [Call("forward", lambda e, c: s.world.forward(e["w"], e["x"]), {"w": s.weights(), "x": s.batch()[0]}),
+            Call("build", lambda e, c: build(s.part, c["data"], 7), {}, {"data": s.world.data}, "value", typed=False)]
+
+
+def _partition(s):
+    data, key = s.plan.experiment.task.load(), seeds.keys(5, "partition", 0, 0)
+    return [Call("assign", lambda e, c: s.part.assign(c["data"], key), {}, {"data": data}, "value")]
+
+
+def _sampler(s):
+    return [Call(f"draw of {n}", lambda e, c, n=n: s.part.draw(n, s.world.keys("sampling", 1, 0)), out="value")
+            for n in (1, 2, 1000)]
+
+
+def _schedule(s):
+    common = {"world": s.world, "state": s.state}
+    return [Call("next", lambda e, c: s.part.next(c["world"], c["state"]), {}, common, "value", typed=False)]
+
+
+def _distribute(s):
+    common = {"world": s.world, "state": s.state}
+    return [Call("start", lambda e, c: s.part.start(c["world"], c["state"], e["ids"]), {"ids": s.ids}, common)]
+
+
+def _value(s) -> dict[str, Tensor]:
+    return s.plan.space.split(s.rows(s.plan.space.width, 1)[0])
+
+
+def _local(s):
+    mine = s.state.memory["local"]
+    each = {"start": s.weights(), "cohort": s.cohort(), "mine": mine.of(s.ids), "keys": s.keys("training")}
+    train = Call("train", lambda e, c: s.part.train(
+        c["world"], e["start"], e["cohort"], e["mine"], e["keys"], None, never), each, {"world": s.world})
+    fold = Call("fold", lambda e, c: s.part.fold(c["world"], c["value"], c["memory"], 0.5), {},
+                {"world": s.world, "value": _value(s), "memory": mine}, "value")
+    return [train, fold]
+
+
+def _correct(s):
+    joint = s.state.memory["local"].under("0")
+    each = {"w": s.weights(), "start": s.state.model + 0 * s.weights(), "g": s.rows(s.world.layout.total),
+            "mine": joint.of(s.ids), "path": torch.full((len(s.ids), 1), 0.3).to(s.rows(1))}
+    common = {"world": s.world}
+    step = (Call("affine", lambda e, c: s.part.affine(c["world"], e["start"], e["mine"]), each, common)
+            if s.part.linear else
+            Call("grad", lambda e, c: s.part.grad(e["g"], e["w"], e["start"], e["mine"]), each, common))
+    finish = Call("finish", lambda e, c: s.part.finish(c["world"], e["start"], e["w"], e["path"], e["mine"]), each, common)
+    fold = Call("fold", lambda e, c: s.part.fold(c["world"], c["value"], c["memory"], 0.5), {},
+                {"world": s.world, "value": _value(s), "memory": joint}, "value")
+    return [step, finish, fold]
+
+
+def spaces(s: Setting) -> list[Space]:
+    """Rows to encode: as this run sends them, two blocks, a single column."""
+    kind = min(s.part.takes & {Kind.VALUES} or s.part.takes)
+    return [s.plan.space, Space((Block("update", 40, kind), Block("control", 3, kind))), Space((Block("update", 1, kind),))]
+
+
+def _encode(s):
+    found = []
+    for space in spaces(s):
+        plan = replace(s.plan, space=space)
+        mine = s.part.init(s.world, space)
+        for table in mine.own.values():
+            table.scatter(s.ids, 0.1 * s.rows(table.fill.numel(), purpose="memory").view(-1, *table.fill.shape))
+        each = {"rows": s.rows(space.width), "keys": s.keys("encode"), "mine": mine.of(s.ids)}
+        arrays = s.part.encode(each["rows"], space, each["keys"], each["mine"])[0]
+        found += [Call("encode", lambda e, c, sp=plan.space: s.part.encode(e["rows"], sp, e["keys"], e["mine"]), each),
+                  Call("decode", lambda e, c, sp=plan.space: s.part.decode(e["arrays"], sp), {"arrays": arrays})]
+    return found
+
+
+def _attack(s):
+    x, y = s.batch()
+    bad = (torch.arange(len(s.ids)) % 2 == 0).to(s.world.device)
+    labels = len(s.world.data.labels)
+    return [Call("lie", lambda e, c: s.part.lie(e["rows"], e["bad"], e["keys"]),
+                 {"rows": s.rows(7), "bad": bad, "keys": s.keys("lie")}, out="joint" if s.part.needs_all else "rows"),
+            Call("poison", lambda e, c: s.part.poison(e["x"], e["y"], e["bad"], e["keys"], labels),
+                 {"x": x, "y": y, "bad": bad, "keys": s.keys("poison")})]
+
+
+def _privatise(s):
+    each = {"rows": 3 * s.rows(9), "keys": s.keys("local noise")}
+    noise = Call("noise", lambda e, c: s.part.noise(c["total"], s.plan.ledger, 1.0, s.world.keys("privacy noise", 1, 0)),
+                 {}, {"total": s.rows(9, 1)[0]}, "value")
+    return [Call("client", lambda e, c: s.part.client(e["rows"], e["keys"]), each),
+            Call("bound", lambda e, c: s.part.bound(e["rows"]), each), noise]
+
+
+def combined(part, rows: Tensor, weights: Tensor, expected: float) -> Any:
+    """What the engine makes of rows [C, D]: folded in blocks, then finished."""
+    total, at = None, 0
+    for block in blocks(iter([rows])):
+        total = part.fold(total, block, weights[at:at + len(block)])
+        at += len(block)
+    return part.finish(total, weights, expected)
+
+
+def _aggregate(s):
+    found = []
+    for clients in (1, 2, 5, 20):
+        sizes = 3 + torch.arange(clients) * 7 % 11
+        each = {"rows": s.rows(6, clients), "weights": s.part.weigh(sizes)}
+        out = combined(s.part, each["rows"], each["weights"], 12.0)
+        found.append(Call(f"fold and finish of {clients} rows",
+                          lambda e, c: combined(s.part, e["rows"], e["weights"], 12.0), each,
+                          out="joint" if out.dim() == 2 else "one"))
+    return [*found, Call("weigh", lambda e, c: s.part.weigh(e["sizes"]), {"sizes": sizes}, typed=False)]
+
+
+def _server(s):
+    common = {"world": s.world, "state": s.state, "value": _value(s), "memory": s.state.memory["server"]}
+    return [Call("step", lambda e, c: s.part.step(c["world"], c["state"], c["value"], c["memory"]), {}, common, "value")]
+
+
+def _evaluate(s):
+    tables = measure(s.plan, s.state)
+    each = {"ids": tables.ids, "counts": tables.counts, "losses": tables.losses}
+    return [Call("read", lambda e, c: s.part.read(replace(c["tables"], **e)), each, {"tables": tables}, "one", False),
+            Call("later", lambda e, c: s.part.later(c["tables"], 10), {}, {"tables": tables}, "value", False)]
+
+
+CALLS: dict[str, Callable[[Setting], list[Call]]] = {
+    "task": _task, "net": _net, "partition": _partition, "sampler": _sampler, "schedule": _schedule,
+    "distribute": _distribute, "local": _local, "correct": _correct, "encode": _encode, "attack": _attack,
+    "privatise": _privatise, "aggregate": _aggregate, "server": _server, "evaluate": _evaluate,
+}
+
+__all__ = ["Call", "Memory", "Setting", "begin", "calls", "combined", "setting", "spaces"]

@@ -1,0 +1,167 @@
+"""A tiny world around one part: 220 rows, two groups, ten clients, a logistic net, four rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property, lru_cache
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from ..aggregate import Mean
+from ..engine import advance
+from ..evaluate import Accuracy
+from ..executors import Executor, Stacked
+from ..local import SGD
+from ..nets import Logistic
+from ..part import BadInput, Part, slot
+from ..partition import IID
+from ..plan import Plan, begin, prepare
+from ..schedule import Lockstep
+from ..shards import Data
+from ..slots import Task
+from ..spec import Evaluation, Experiment
+from ..tasks import Arrays, from_arrays
+from ..types import State, never
+from ..world import world_of
+
+ROWS, CLIENTS, ROUNDS, WARM = 220, 10, 4, 2
+
+
+class Excerpt(Task):
+    """The first rows of another task, so that a contract on MNIST takes no minute.
+
+    load: at most 176 rows [176, ...] to learn from and 44 to test on. Raises what the task raises. Source: none.
+    """
+
+    name = "excerpt"
+
+    of: slot(Task) = Field(..., description="the task whose rows are taken")
+
+    def load(self):
+        data = _loaded(self.of)
+        cut = {k: v[:176] for k, v in vars(data).items() if k in ("x", "y", "group")}
+        cut |= {k: v[:44] for k, v in vars(data).items() if k.startswith("test_")}
+        return replace(data, **cut, client=None)
+
+    def loss(self, outputs, y):
+        return self.of.loss(outputs, y)
+
+
+@lru_cache(maxsize=1)
+def _loaded(task: Task) -> Data:
+    return task.load()
+
+
+def _rows(shape: tuple[int, ...]) -> Arrays:
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(ROWS, *shape))
+    group = draw.integers(0, 2, ROWS)
+    y = (x.reshape(ROWS, -1)[:, :3].sum(1) + group + draw.normal(size=ROWS) > 0.5).astype(int)
+    return from_arrays(x, y, group=group, client=np.arange(ROWS) % CLIENTS, name="contract rows")
+
+
+@lru_cache(maxsize=1)
+def table() -> Arrays:
+    """Five columns, two labels, two groups, and who holds each row."""
+    return _rows((5,))
+
+
+@lru_cache(maxsize=1)
+def images() -> Arrays:
+    """The same as grey images of 8 x 8."""
+    return _rows((1, 8, 8))
+
+
+def _net(net: Part) -> dict:
+    """A net, with the first of the toy tasks that it can read."""
+    for task in (table(), images()):
+        e = Experiment(**BASE(), **{"net": net, "task": task})
+        try:
+            world_of(e, torch.device("cpu"))
+            return {"net": net, "task": task}
+        except BadInput as error:
+            reason = error
+    raise reason
+
+
+# How a part of each slot is put into an experiment, and where its fields are found in it.
+PLACES: dict[str, tuple[str, Callable[[Part], dict]]] = {
+    "task": ("task.of", lambda p: {"task": Excerpt(of=p)}),
+    "net": ("net", _net),
+    "partition": ("partition", lambda p: {"partition": p}),
+    "sampler": ("schedule.sampler", lambda p: {"schedule": Lockstep(sampler=p)}),
+    "schedule": ("schedule", lambda p: {"schedule": p}),
+    "distribute": ("distribute", lambda p: {"distribute": p}),
+    "local": ("local", lambda p: {"local": p}),
+    "correct": ("local.correct.0", lambda p: {"local": SGD(steps=3, batch=8, correct=(p,))}),
+    "encode": ("encode", lambda p: {"encode": p}),
+    "attack": ("attack", lambda p: {"attack": p}),
+    "privatise": ("privatise", lambda p: {"privatise": p, "aggregate": Mean(weights="uniform", denominator="expected")}),
+    "aggregate": ("aggregate", lambda p: {"aggregate": p}),
+    "server": ("server", lambda p: {"server": p}),
+    "evaluate": ("evaluate.readings.0", lambda p: {"evaluate": Evaluation(readings=(p,), clients=CLIENTS)}),
+}
+
+
+def BASE() -> dict:
+    return {"name": "contract", "rounds": ROUNDS, "seed": 3}
+
+
+def _rest() -> dict:
+    return {"task": table(), "net": Logistic(), "partition": IID(clients=CLIENTS), "schedule": Lockstep(),
+            "local": SGD(steps=3, batch=8), "aggregate": Mean(weights="uniform"),
+            "evaluate": Evaluation(readings=(Accuracy(),), clients=CLIENTS)}
+
+
+@contextmanager
+def one_thread():
+    """Bits are promised for one thread; the count is put back afterwards."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+class Case:
+    """One part, in the experiments that contracts look at it in."""
+
+    def __init__(self, part: Part):
+        self.part = part
+        self.path, self.place = PLACES[part.slot]
+
+    @cached_property
+    def _fields(self) -> dict:
+        return _rest() | self.place(self.part)
+
+    def experiment(self, **changes) -> Experiment:
+        return Experiment(**(BASE() | self._fields | changes))
+
+    def plan(self, device: str = "cpu", **changes) -> Plan:
+        e = self.experiment(**changes)
+        return prepare(e, world_of(e, torch.device(device)))
+
+    @cached_property
+    def state(self) -> State:
+        """The state after two rounds, in float32: memories and personal rows have something in them."""
+        return run(self.plan(), WARM)[0]
+
+    def other(self, **fields) -> Case:
+        """The same part with other fields."""
+        return Case(type(self.part)(**({n: getattr(self.part, n) for n in type(self.part).model_fields} | fields)))
+
+
+def run(plan: Plan, rounds: int, state: State | None = None, executor: Executor | None = None) -> tuple[State, list]:
+    """The state after some rounds of the real engine, on one thread, and what it said."""
+    state, said = state or begin(plan), []
+    executor = (executor or Stacked()).settled(plan.world)
+    with one_thread():
+        for _ in range(rounds):
+            state, events = advance(plan, state, executor, never)
+            said += [event.fixed() for event in events]
+    return state, said
