@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     SerializeAsAny,
     ValidationError,
@@ -21,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from .wording import sentence
+from .wording import field_at, sentence
 
 
 class BadInput(ValueError):
@@ -157,15 +158,24 @@ def slot(base: type[Part]):
     return Annotated[SerializeAsAny[base], WrapValidator(find)]
 
 
+def slots(base: type[Part]):
+    """The type of a field that holds several parts of a slot: a list of them, or just one."""
+    return Annotated[tuple[slot(base), ...],
+                     BeforeValidator(lambda v: (v,) if isinstance(v, (str, dict, Part)) else v)]
+
+
 def worded(cls: type[Spec], error: ValidationError) -> ValidationError:
     """The same error with each message in words, while the class and so the range and default are at hand."""
-    lines = []
+    lines = {}
     for line in error.errors(include_url=False):
-        kind = line["type"]
-        text = line["msg"] if kind == "worded" else sentence(cls, line)
-        lines.append(InitErrorDetails(type=PydanticCustomError("worded", "{text}", {"text": text}),
-                                      loc=line["loc"], input=line["input"]))
-    return ValidationError.from_exception_data(cls.__name__, lines)
+        loc, text = line["loc"], line["msg"]
+        if line["type"] != "worded":
+            owner, name, loc = field_at(cls, loc)
+            text = sentence(owner, name, line)
+        details = InitErrorDetails(type=PydanticCustomError("worded", "{text}", {"text": text}), loc=loc,
+                                   input=line["input"])
+        lines.setdefault(loc, details)   # one sentence a field
+    return ValidationError.from_exception_data(cls.__name__, list(lines.values()))
 
 
 def bad_input(error: ValidationError) -> BadInput:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -270,7 +270,7 @@ class Attack(Part):
     needs_all: ClassVar[bool] = False     # whether `lie` must see every row of the round at once
     poisons: ClassVar[bool] = False       # whether `poison` does anything
 
-    liars: float | tuple[int, ...] = Field(
+    liars: Annotated[float, Field(ge=0, le=1)] | tuple[Annotated[int, Field(ge=0)], ...] = Field(
         0.2, description="the share of clients that lie (0 to 1, chosen by seed), or their ids")
 
     def poison(self, x: Tensor, y: Tensor, bad: Tensor, keys: Tensor, labels: int) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from .encode import Update
 from .evaluate import Accuracy, Decomposition, Gaps
 from .local import SGD
 from .nets import MLP
-from .part import BadInput, Part, Spec, bad_input, catalogue, slot, worded
+from .part import BadInput, Part, Spec, bad_input, catalogue, slot, slots, worded
 from .partition import ByGroup
 from .schedule import Lockstep
 from .server import Apply
@@ -44,7 +44,7 @@ class Evaluation(Spec):
 
     every: int = Field(1, ge=1, le=100_000, description="rounds between two readings; the last round is always read")
     clients: int = Field(100, ge=1, le=100_000, description="clients of the panel whose held-out rows are read")
-    readings: tuple[slot(Evaluate), ...] = Field((Accuracy(), Gaps(), Decomposition()), description="what is read")
+    readings: slots(Evaluate) = Field((Accuracy(), Gaps(), Decomposition()), description="what is read")
 
 
 class Experiment(Spec):

@@ -11,12 +11,11 @@ import hashlib
 import inspect
 import json
 import os
+import shutil
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.numpy import load as load_arrays
-from safetensors.numpy import save as save_arrays
 from safetensors.torch import load, save
 
 from . import events
@@ -46,19 +45,21 @@ class RunFolder:
         """A new folder with the spec in it. Raises BadInput when something is there already."""
         folder = cls(path)
         if folder.path.exists():
-            raise BadInput(f"out = {str(path)!r} is there already, and a run never overwrites one; give another folder, "
-                           "or continue that run with fedlab resume")
+            raise BadInput(f"out = {str(path)!r} is there already, and a run never overwrites one; give another "
+                           "folder, or continue that run with fedlab resume")
         try:
             folder.path.mkdir(parents=True)
             folder._write(SPEC, experiment.to_json().encode())
             if isinstance(experiment.task, arrays.Arrays):
                 rows = arrays.rows_of(experiment.task)
                 if sum(a.nbytes for a in rows.values()) <= LARGEST_COPY:
-                    folder._write(DATA, save_arrays(rows))
+                    tensors = {name: torch.from_numpy(a) for name, a in rows.items()}
+                    folder._write(DATA, save(tensors, {"digest": _digest(tensors)}))
             sources = _sources(experiment)
             if sources:
                 folder._write(SOURCES, json.dumps(sources, indent=2).encode())
         except OSError as error:
+            shutil.rmtree(folder.path, ignore_errors=True)   # half a folder could be neither run into nor resumed
             raise folder._problem(error) from None
         return folder
 
@@ -66,7 +67,8 @@ class RunFolder:
     def open(cls, path: str | Path) -> RunFolder:
         """Raises BadInput when the path holds no run."""
         if not (Path(path) / SPEC).is_file():
-            raise BadInput(f"{str(path)!r} holds no run: there is no {SPEC} in it; give the folder that fedlab run wrote")
+            raise BadInput(f"{str(path)!r} holds no run: there is no {SPEC} in it; give the folder that fedlab run "
+                           "wrote")
         return cls(Path(path))
 
     def experiment(self) -> Experiment:
@@ -74,19 +76,28 @@ class RunFolder:
         if (self.path / DATA).is_file():
             self._bring_back_rows()
         try:
-            return Experiment.from_json((self.path / SPEC).read_bytes())
+            return Experiment.from_json(self._read(SPEC))
         except BadInput as error:
             kept = self.path / SOURCES
-            hint = (f" Parts of your own must be defined first; their source is kept in {kept}." if kept.is_file() else "")
+            hint = f" Parts of your own must be defined first; their source is kept in {kept}" if kept.is_file() else ""
             raise BadInput(f"{self.path / SPEC}: {error}{hint}") from None
 
     def _bring_back_rows(self) -> None:
         try:
-            task = json.loads((self.path / SPEC).read_bytes())["task"]
-            arrays.put_rows(arrays.Arrays(**{k: v for k, v in task.items() if k != "part"}),
-                            load_arrays((self.path / DATA).read_bytes()))
-        except (SafetensorError, ValueError, KeyError, TypeError):
-            pass   # then `rows_of` says what is missing
+            task = json.loads(self._read(SPEC))["task"]
+            task = arrays.Arrays(**{k: v for k, v in task.items() if k != "part"})
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return   # `experiment` says what is wrong with the spec
+        try:
+            tensors, about = _unpacked(self._read(DATA))
+            if about["digest"] != _digest(tensors):
+                raise ValueError("its checksum is wrong")
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            if isinstance(error, BadInput):
+                raise
+            raise BadInput(f"{self.path / DATA} is damaged ({error}); restore it from a copy, or delete it and call "
+                           "fl.from_arrays with the same rows first") from None
+        arrays.put_rows(task, {name: t.numpy() for name, t in tensors.items()})
 
     def record(self, event: Event) -> None:
         """Append one event. Raises DiskProblem when it cannot be written; the lines before it stay whole."""
@@ -100,7 +111,7 @@ class RunFolder:
         """All recorded events. A torn last line is left out; any other damage raises BadInput with its line."""
         found = []
         path = self.path / EVENTS
-        lines = path.read_bytes().split(b"\n") if path.is_file() else [b""]
+        lines = self._read(EVENTS).split(b"\n") if path.is_file() else [b""]
         for number, line in enumerate(lines[:-1], 1):   # what follows the last line end is torn, or nothing
             try:
                 found.append(events.from_json(line.decode()))
@@ -113,9 +124,12 @@ class RunFolder:
         """Cut what a killed process left of a line, so that the next event starts on a new one."""
         path = self.path / EVENTS
         if path.is_file():
-            whole = path.read_bytes().rfind(b"\n") + 1
-            with path.open("r+b") as file:
-                file.truncate(whole)
+            whole = self._read(EVENTS).rfind(b"\n") + 1
+            try:
+                with path.open("r+b") as file:
+                    file.truncate(whole)
+            except OSError as error:
+                raise self._problem(error) from None
 
     def keep(self, state: State) -> None:
         """Replace the snapshot by this state: on disk before the old one goes. Raises DiskProblem."""
@@ -138,15 +152,14 @@ class RunFolder:
         if not path.is_file():
             return None
         try:
-            raw = path.read_bytes()
-            tensors = load(raw)
-            about = json.loads(raw[8:8 + int.from_bytes(raw[:8], "little")])["__metadata__"]
+            tensors, about = _unpacked(self._read(SNAPSHOT))
             if int(about["schema"]) > SCHEMA:
-                raise BadInput(f"{path} was written by a newer FedLab Widgets (version {about['schema']}); update this one")
+                raise BadInput(f"{path} was written by a newer FedLab Widgets (version {about['schema']}, and this one "
+                               f"reads versions 1 to {SCHEMA}); update it")
             if about["digest"] != _digest(tensors):
                 raise ValueError("its checksum is wrong")
             return unflatten(tensors, about, blank)
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        except (SafetensorError, ValueError, KeyError, TypeError, IndexError) as error:
             if isinstance(error, BadInput):
                 raise
             raise BadInput(f"{path} is damaged ({error}); delete it, and the run is computed again from the start and "
@@ -155,17 +168,29 @@ class RunFolder:
     def _write(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all."""
         draft = self.path / (name + ".part")
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, self.path / name)
+        try:
+            with draft.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(draft, self.path / name)
+        except OSError:
+            draft.unlink(missing_ok=True)   # on a full disk half a snapshot takes the room that events need
+            raise
+
+    def _read(self, name: str) -> bytes:
+        """Raises BadInput for a file that is not there or may not be read."""
+        try:
+            return (self.path / name).read_bytes()
+        except OSError as error:
+            raise BadInput(f"{self.path / name} cannot be read ({error.strerror}); check the folder and its "
+                           "permissions") from None
 
     def _problem(self, error: OSError) -> DiskProblem:
         full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None))
         cause = "the disk is full" if full else (error.strerror or str(error))
-        return DiskProblem(f"{self.path} cannot be written: {cause}; make room or give another folder with out=. What was "
-                           "recorded before stays, and fedlab resume goes on from there")
+        return DiskProblem(f"{self.path} cannot be written: {cause}; make room or give another folder with out=. What "
+                           "was recorded before stays, and fedlab resume goes on from there")
 
 
 def flatten(state: State) -> dict[str, torch.Tensor]:
@@ -182,25 +207,31 @@ def flatten(state: State) -> dict[str, torch.Tensor]:
 
 def unflatten(tensors: dict[str, torch.Tensor], about: dict[str, str], blank: State) -> State:
     """The inverse of `flatten`, on the device of `blank`. Raises ValueError when names or shapes differ."""
-    model = blank.model
-
-    def tensor(path: str, like: torch.Tensor) -> torch.Tensor:
-        if path not in tensors or tensors[path].shape[1:] != like.shape[1:] or tensors[path].dtype != like.dtype:
-            raise ValueError(f"{path} is missing or has another shape")
+    def tensor(path: str, like: torch.Tensor, shape: torch.Size | tuple[int, ...]) -> torch.Tensor:
+        if path not in tensors or tensors[path].shape != shape or tensors[path].dtype != like.dtype:
+            raise ValueError(f"{path} is missing or has another shape than the experiment in {SPEC} needs")
         return tensors[path].to(like.device)
 
     def table(path: str, like: Table) -> Table:
-        fresh = Table(len(like.place), like.fill)
-        ids = tensor(f"{path}/ids", like.ids)
-        if len(ids):
-            fresh.scatter(ids, tensor(f"{path}/rows", like.rows))
+        fresh, count = Table(len(like.place), like.fill), len(tensors.get(f"{path}/ids", ()))
+        ids = tensor(f"{path}/ids", like.ids, (count,))
+        rows = tensor(f"{path}/rows", like.rows, (count, *like.fill.shape))
+        if count:
+            fresh.scatter(ids, rows)
         return fresh
 
     memory = {place: Memory({n: table(f"memory/{place}/own/{n}", t) for n, t in m.own.items()},
-                            {n: tensor(f"memory/{place}/shared/{n}", t) for n, t in m.shared.items()})
+                            {n: tensor(f"memory/{place}/shared/{n}", t, t.shape) for n, t in m.shared.items()})
               for place, m in blank.memory.items()}
     own = None if blank.own is None else table("own", blank.own)
-    return State(tensor("model", model), own, memory, int(about["round"]), float(about["time"]), int(about["trips"]))
+    return State(tensor("model", blank.model, blank.model.shape), own, memory, int(about["round"]),
+                 float(about["time"]), int(about["trips"]))
+
+
+def _unpacked(raw: bytes) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The tensors and the notes of a safetensors file. Raises SafetensorError, ValueError or KeyError if it is none."""
+    tensors = load(raw)   # first: it checks the header that the notes are read from
+    return tensors, json.loads(raw[8:8 + int.from_bytes(raw[:8], "little")])["__metadata__"]
 
 
 def _digest(tensors: dict[str, torch.Tensor]) -> str:

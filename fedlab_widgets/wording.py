@@ -7,57 +7,84 @@ import types
 import typing
 
 import annotated_types as at
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
-def allowed(field) -> str:
-    """The range of a pydantic field in words: "a number above 0 and at most 10"."""
-    kinds = _kinds(field.annotation)
-    bounds = []
-    for mark in [m for group in field.metadata for m in (group if isinstance(group, list) else [group])]:
-        if isinstance(mark, at.Gt):
-            bounds.append(f"above {mark.gt:g}")
-        elif isinstance(mark, at.Ge):
-            bounds.append(f"at least {mark.ge:g}")
-        elif isinstance(mark, at.Lt):
-            bounds.append(f"below {mark.lt:g}")
-        elif isinstance(mark, at.Le):
-            bounds.append(f"at most {mark.le:,}" if isinstance(mark.le, int) else f"at most {mark.le:g}")
-    return " ".join(filter(None, [" or ".join(kinds), " and ".join(bounds)]))
+def field_at(cls: type[BaseModel], loc: tuple) -> tuple[type[BaseModel], str | None, tuple]:
+    """The class and name of the field an error is about, and the path to it without pydantic's own tags."""
+    name, path = None, ()
+    for i, step in enumerate(loc):
+        inner = cls.model_fields[name].annotation if name in cls.model_fields else None
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            cls, name = inner, None
+        if name is not None or not isinstance(step, str):
+            break
+        name, path = step, loc[:i + 1]
+    return cls, name, path
 
 
-def _kinds(annotation) -> list[str]:
-    """The types an annotation admits, in words, without repeating itself."""
-    origin = typing.get_origin(annotation)
+def allowed(field: FieldInfo) -> str:
+    """The range of a field in words: "a number above 0 and at most 10"."""
+    return " or ".join(dict.fromkeys(_kinds(field.annotation, _bounds(field.metadata))))
+
+
+def _bounds(metadata) -> str:
+    words = []
+    for mark in metadata:
+        for name, text in (("gt", "above"), ("ge", "at least"), ("lt", "below"), ("le", "at most")):
+            if isinstance(mark, (at.Gt, at.Ge, at.Lt, at.Le)) and hasattr(mark, name):
+                value = getattr(mark, name)
+                words.append(f"{text} {value:,}" if isinstance(value, int) else f"{text} {value:g}")
+    return " and ".join(words)
+
+
+def _kinds(annotation, bounds: str = "") -> list[str]:
+    """The types an annotation admits, in words, each with its bounds."""
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
-        return ["one of " + ", ".join(str(a) for a in typing.get_args(annotation))]
+        return ["one of " + ", ".join(str(a) for a in args)]
     if origin is typing.Annotated:
-        return _kinds(typing.get_args(annotation)[0])
+        inner = [m for mark in args[1:] for m in (mark.metadata if isinstance(mark, FieldInfo) else [mark])]
+        return _kinds(args[0], _bounds(inner) or bounds)
     if origin in (typing.Union, types.UnionType):
-        return list(dict.fromkeys(k for a in typing.get_args(annotation) for k in _kinds(a)))
+        return [kind for a in args for kind in _kinds(a, bounds)]
     if origin is tuple:
-        return ["a list of " + _kinds(typing.get_args(annotation)[0])[0].removeprefix("a ") + "s"]
+        kind, _, limits = _kinds(args[0])[0].removeprefix("a ").partition(" at least")
+        return [f"a list of {kind}s" + (f", each at least{limits}" if limits else "")]
     if annotation is type(None):
         return ["nothing (null)"]
-    return [WORDS.get(annotation, "a part")]
+    return [" ".join(filter(None, (WORDS.get(annotation, "a part"), bounds)))]
 
 
-def sentence(cls, line: dict) -> str:
-    """What is wrong with one field of `cls` and the way out, for one entry of pydantic's error list."""
-    name = next((step for step in line["loc"] if isinstance(step, str)), None)
+def sentence(cls: type[BaseModel], name: str | None, line: dict) -> str:
+    """What is wrong with a field of `cls` and the way out, for one entry of pydantic's error list."""
     field = cls.model_fields.get(name)
     if line["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(name), cls.model_fields, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"its fields are {', '.join(cls.model_fields) or 'none'}"
-        return f"is no field of {cls.__name__}; {hint}"
+        return f"is no field of {cls.__name__}; {_hint(cls, str(name))}"
     if field is None:
         return line["msg"]
     if line["type"] == "missing":
         return f"is missing; give {allowed(field)}"
-    reason = line["msg"].removeprefix("Value error, ")
     if line["type"] in ("value_error", "assertion_error"):
-        return reason
+        return line["msg"].removeprefix("Value error, ")
     default = field.get_default(call_default_factory=True)
     way_out = "" if default is None or field.is_required() else f"; the default is {default!r}"
-    return f"is not allowed: give {allowed(field)}{way_out}"
+    empty = " (not an empty one)" if line["type"] == "too_short" else ""
+    return f"is not allowed: give {allowed(field)}{empty}{way_out}"
+
+
+def _hint(cls: type[BaseModel], name: str) -> str:
+    """Where a field that is not there may have been meant."""
+    from .part import catalogue
+
+    near = difflib.get_close_matches(name, cls.model_fields, 1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    slot = getattr(cls, "slot", None)
+    owners = [other for other, owner in catalogue(slot).items() if name in owner.model_fields] if slot else []
+    if owners:
+        return f"it belongs to {slot} = {' or '.join(owners)}: choose that part first"
+    return f"its fields are {', '.join(cls.model_fields)}" if cls.model_fields else "it has no fields"

@@ -14,6 +14,7 @@ class Mean(Aggregate):
     value [D] = sum_k w_k row_k / denominator, with w_k the training rows of client k ("samples"), 1 ("uniform") or
     min(n_k, cap) / cap ("capped"), and the denominator the weights of those who came ("cohort") or the sum that is
     expected of a round ("expected", fixed before it, as central privacy needs).
+    The expected sum is taken from the data and treated as public, as the cap is.
     fold: rows [b, D], weights [b] -> running sum [D], in the order of the cohort.
     Raises BadInput for cap below 1. Source: McMahan et al., AISTATS 2017, Algorithm 1 (samples); ICLR 2018 (capped,
     expected).

@@ -1,1 +1,273 @@
-"""x"""
+"""Contracts on what a slot's neighbours rely on: shapes, bounds and claims that the engine takes at a part's word."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from .. import seeds
+from ..layout import Columns
+from ..privatise.accountant import Everyone, FixedSampling, PoissonSampling
+from ..types import Interrupted, Memory
+from ..world import build
+from .calls import Setting, setting, spaces
+from .declared import variants
+from .rules import Broken, contract, difference, need
+from .toy import Case
+
+
+@contract("terms")
+def terms(case):
+    """What it claims of itself is so: shapes, ranges, bounds, what it leaves alone."""
+    for c in (case, *(Case(v) for v in variants(case.part) if v.slot != "task")):
+        TERMS[c.part.slot](c.part, setting(c, "float64"))
+
+
+@contract("wire", "encode")
+def wire(case):
+    """decode(encode(rows)) has the shape of rows, the bytes really packed are those priced, and unpack inverts pack."""
+    for dtype in ("float32", "float64"):
+        s = setting(case, dtype)
+        for space in spaces(s):
+            _wire(case.part, s, space)
+
+
+def _wire(p, s: Setting, space) -> None:
+    dtype, rows, keys = s.world.dtype, s.rows(space.width), s.keys("encode")
+    mine = p.init(s.world, space)
+    arrays, after = p.encode(rows, space, keys, mine.of(s.ids))
+    for name, (length, kind) in p.wire(space, dtype).items():
+        sent = arrays.get(name)
+        need(sent is not None and sent.shape == (len(rows), length) and sent.dtype == kind,
+             f"wire promises {name} [C, {length}] {kind}, and encode gives {_shape(sent)}")
+    need(set(after.own) == set(mine.own), f"init makes the memory {sorted(mine.own)}, encode gives {sorted(after.own)}")
+    payload = p.payload(arrays, space, dtype)
+    packed = [p.pack(payload, i) for i in range(len(rows))]
+    lengths = [len(b) for b in packed]
+    need(payload.bytes.tolist() == lengths, f"it prices {payload.bytes.tolist()} bytes and packs {lengths}")
+    back = p.unpack(packed, space, dtype)
+    found = difference((payload.tensors, payload.bytes), (back.tensors, back.bytes))
+    need(not found, f"unpack(pack(payload)) is another payload: {found}")
+    decoded, arrived = p.decode(payload.tensors, space), p.decode(back.tensors, space)
+    need(decoded.shape == rows.shape and decoded.dtype == dtype,
+         f"decode(encode(rows)) is {_shape(decoded)} for rows {_shape(rows)}")
+    need(bool(decoded.isfinite().all()), "decode(encode(rows)) is not finite")
+    need(not difference(decoded, arrived), "decode gives other rows for the bytes that arrived")
+    try:
+        p.unpack([packed[0] + b"\0"], space, dtype)
+    except ValueError:
+        return
+    raise Broken("unpack takes a message that is a byte too long; raise ValueError")
+
+
+def _shape(value) -> str:
+    return f"{list(value.shape)} {value.dtype}" if isinstance(value, Tensor) else "nothing"
+
+
+def _is(value, shape, what: str, kinds=None) -> None:
+    good = isinstance(value, Tensor) and tuple(value.shape) == tuple(shape) and (kinds is None or value.dtype in kinds)
+    need(good, f"{what} is {_shape(value)}, where {list(shape)} is due")
+
+
+def _task(p, s):
+    d, e = s.plan.experiment.task.load(), s.plan.experiment.task
+    for x, y, group in ((d.x, d.y, d.group), (d.test_x, d.test_y, d.test_group)):
+        need(x.is_floating_point() and bool(x.isfinite().all()), "features must be finite fractional numbers")
+        _is(y, (len(x),), "y", (torch.int64,))
+        _is(group, (len(x),), "group", (torch.int64,))
+        need(bool(((y >= 0) & (y < len(d.labels))).all()), f"y leaves 0 .. {len(d.labels) - 1}")
+        need(bool(((group >= 0) & (group < len(d.groups))).all()), f"group leaves 0 .. {len(d.groups) - 1}")
+    need(len(d.x) > 0 and len(d.test_x) > 0, "there are no rows to learn from, or none to test on")
+    need(d.favourable is None or 0 <= d.favourable < len(d.labels), f"favourable = {d.favourable} is no label")
+    outputs = s.rows(4 * len(d.labels)).view(len(s.ids), 4, -1).requires_grad_()
+    loss = e.loss(outputs, s.batch()[1])
+    _is(loss, (len(s.ids), 4), "loss", (torch.float64,))
+    need(bool(torch.autograd.grad(loss.sum(), outputs)[0].isfinite().all()), "the loss has no finite gradient")
+
+
+def _net(p, s):
+    net = build(p, s.world.data, 7)
+    need(isinstance(net, nn.Module), f"build gives a {type(net).__name__}, not a torch module")
+    _is(s.world.forward(s.weights(), s.batch()[0]), (len(s.ids), 4, len(s.world.data.labels)), "forward")
+
+
+def _partition(p, s):
+    data = s.plan.experiment.task.load()
+    clients = p.count(data)
+    owner = p.assign(data, seeds.keys(5, "partition", 0, 0))
+    _is(owner, (len(data.y),), "assign", (torch.int64,))
+    need(clients >= 1 and bool(((owner >= 0) & (owner < clients)).all()), f"assign leaves 0 .. {clients - 1}")
+
+
+def _sampler(p, s):
+    for eligible in (1, 7, 1000):
+        rate, sizes, tries = p.rate(eligible), [], 60
+        need(0 < rate <= 1, f"rate({eligible}) = {rate} is no chance")
+        terms = p.sampling(eligible)
+        need(terms is None or isinstance(terms, (Everyone, FixedSampling, PoissonSampling)),
+             f"sampling({eligible}) is a {type(terms).__name__}; give a value of privatise.accountant, or None")
+        for i in range(tries):
+            drawn = p.draw(eligible, seeds.keys(i, "sampling", 1, 0))
+            _is(drawn, (len(drawn),), "draw", (torch.int64,))
+            need(drawn.tolist() == sorted(set(drawn.tolist()) & set(range(eligible))),
+                 f"draw of {eligible} is not ascending, distinct and in range: {drawn.tolist()[:8]}")
+            sizes.append(len(drawn))
+        spread = 5 * math.sqrt(max(rate * (1 - rate) * eligible / tries, 1e-12)) + 1e-9
+        mean = sum(sizes) / tries
+        need(abs(mean - rate * eligible) <= spread + 0.05 * (rate < 1), f"rate({eligible}) promises {rate * eligible:g} "
+             f"clients a round, and {mean:g} come")
+        need(not p.certain or len(set(sizes)) == 1, "it calls the number of clients certain, and it varies")
+
+
+def _schedule(p, s):
+    N, cohort = s.world.clients, p.next(s.world, s.state)
+    ids, eligible = cohort.ids, list(p.eligible(N))
+    need(ids.tolist() == sorted(set(ids.tolist()) & set(eligible)), "ids are not ascending, distinct and eligible")
+    for name in ("sizes", "weights", "versions"):
+        _is(getattr(cohort, name), (len(ids),), name)
+    need(torch.equal(cohort.sizes, s.world.shards.train[ids]), "sizes are not the clients' training rows")
+    need(cohort.invited >= len(ids), f"{cohort.invited} are invited and {len(ids)} come")
+    need(cohort.round == s.state.round + 1 and cohort.time >= s.state.time, "rounds must follow one another in time")
+    need(bool((cohort.versions <= s.state.round).all()), "somebody starts from a model that does not exist yet")
+    need(0 < p.rate(N) <= 1 and p.asked(N) >= p.rate(N) * len(eligible) - 1e-9, "rate and asked do not fit together")
+
+
+def _distribute(p, s):
+    kept = s.world.layout.columns(p.kept(s.world.layout))
+    start = p.start(s.world, s.state, s.ids)
+    _is(start, (len(s.ids), s.world.layout.total), "start", (s.world.dtype,))
+    if s.state.own is not None:
+        need(torch.equal(kept.take(start), s.state.own.gather(s.ids)), "kept layers do not start from the client's own")
+    price = p.price(s.world)
+    need(isinstance(price, int) and price >= 0, f"price = {price!r} is no number of bytes")
+    need(price == 0 or s.world.sent.width > 0, f"it prices {price} bytes, and nothing travels")
+
+
+def _local(p, s):
+    space, mine = p.gives(s.world), s.state.memory["local"]
+    args = (s.world, s.weights(), s.cohort(), mine.of(s.ids), s.keys("training"), None)
+    out = p.train(*args, lambda: False)
+    _is(out.end, args[1].shape, "end", (s.world.dtype,))
+    _is(out.loss, (len(s.ids),), "loss")
+    need(space.blocks[0].name == "update" and space.blocks[0].width == s.world.sent.width,
+         f"the first block is {space.blocks[0]}, not the update of {s.world.sent.width} columns")
+    _blocks(out.extras, space.blocks[1:], s)
+    need(set(out.own) == set(mine.own), f"train gives own rows {sorted(out.own)}, init {sorted(mine.own)}")
+    _is(p.steps_of(args[2].sizes, s.world.shards.largest), (len(s.ids),), "steps_of")
+    _padding(out.end, s, "end")
+    try:
+        p.train(*args, lambda: True)
+    except Interrupted:
+        return
+    raise Broken("train goes on when stop says stop; raise Interrupted")
+
+
+def _blocks(extras: dict, blocks, s) -> None:
+    need(list(extras) == [b.name for b in blocks], f"it sends {list(extras)}, and promises {[b.name for b in blocks]}")
+    for b in blocks:
+        _is(extras[b.name], (len(s.ids), b.width), f"block {b.name}", (s.world.dtype,))
+
+
+def _padding(rows: Tensor, s, what: str) -> None:
+    real = s.world.layout.real
+    need(torch.equal(real.put(real.take(rows)), rows), f"{what} writes into the padding of the flat row")
+
+
+def _correct(p, s):
+    mine = s.state.memory["local"].under("0").of(s.ids)
+    shape = s.weights().shape
+    if p.linear:
+        a, b = p.affine(s.world, s.weights(), mine)
+        need(isinstance(a, (int, float)) or isinstance(a, Tensor) and a.shape in ((), (shape[0], 1)), f"a is {_shape(a)}")
+        need(b is None or b.shape == shape, f"b is {_shape(b)}, where {list(shape)} is due")
+    else:
+        _is(p.grad(s.rows(shape[1]), s.weights(), s.weights(), mine), shape, "grad")
+    path = torch.full((len(s.ids), 1), 0.3, dtype=s.world.dtype)
+    extras, own = p.finish(s.world, s.state.model.expand(shape), s.weights(), path, mine)
+    _blocks(extras, p.blocks(s.world), s)
+    need(set(own) == set(p.init(s.world).own), f"finish gives own rows {sorted(own)}, init {sorted(p.init(s.world).own)}")
+
+
+def _encode(p, s):
+    need(bool(p.takes & s.plan.space.kinds), f"it takes no {', '.join(s.plan.space.kinds)}")
+
+
+def _attack(p, s):
+    rows, (x, y), keys = s.rows(7), s.batch(), s.keys("lie")
+    bad = torch.arange(len(rows)) % 2 == 0
+    lied = p.lie(rows, bad, keys)
+    _is(lied, rows.shape, "lie", (rows.dtype,))
+    need(torch.equal(lied[~bad], rows[~bad]), "lie changes rows of honest clients")
+    xs, ys = p.poison(x, y, bad, keys, len(s.world.data.labels))
+    need(torch.equal(xs[~bad], x[~bad]) and torch.equal(ys[~bad], y[~bad]), "poison changes rows of honest clients")
+    need(xs.shape == x.shape and ys.shape == y.shape, "poison changes the shape of a batch")
+    need(p.poisons or torch.equal(xs, x) and torch.equal(ys, y), "poison does something, and poisons is False")
+
+
+def _privatise(p, s):
+    rows = 3 * s.rows(9)
+    once = p.bound(rows)
+    _is(once, rows.shape, "bound", (rows.dtype,))
+    need(bool((once.norm(dim=1) <= rows.norm(dim=1) * (1 + 1e-9)).all()), "bound makes rows longer")
+    need(not difference(once, p.bound(once), 1e-12), "bound changes rows that are within the bound")
+    longest = float(once.norm(dim=1).max())
+    need(float(p.bound(100 * rows).norm(dim=1).max()) <= longest * (1 + 1e-6) or longest < float(rows.norm(dim=1).min()),
+         "bound bounds nothing: longer rows stay longer")
+    _is(p.client(rows, s.keys()), rows.shape, "client", (rows.dtype,))
+
+
+def _aggregate(p, s):
+    sizes = torch.tensor([3, 1, 500, 20, 7])
+    weights, rows = p.weigh(sizes), s.rows(6)
+    _is(weights, (5,), "weigh", (torch.float64,))
+    need(bool((weights >= 0).all()), "weights are below 0")
+    need(not p.equal_weights or bool((weights == weights[0]).all()), "it says equal_weights, and weigh tells sizes apart")
+    if p.folds:
+        total = p.fold(p.fold(None, rows[:2], weights[:2]), rows[2:], weights[2:])
+        need(isinstance(total, Tensor) and total.shape == rows.shape[1:], "it says that it folds, and keeps every row")
+    if p.sensitivity is not None:
+        with_, without = p.fold(None, rows, weights), p.fold(None, rows[:-1], weights[:-1])
+        moved, allowed = float((with_ - without).norm()), p.sensitivity * float(rows[-1].norm())
+        need(moved <= allowed * (1 + 1e-9), f"one client moves the sum by {moved:.3g}, and sensitivity allows {allowed:.3g}")
+        parts = [p.finish(p.fold(None, rows[:n], weights[:n]), weights[:n], 5.0) / p.fold(None, rows[:n], weights[:n])
+                 for n in (3, 5)]
+        need(not difference(parts[0], parts[1], 1e-9), "it states a sensitivity, and divides by who came")
+    for count in (1, 2, 100):
+        note = p.warning(count)
+        need(note is None or isinstance(note, str) and bool(note), f"warning({count}) is {note!r}, no text")
+
+
+def _server(p, s):
+    value = s.plan.space.split(s.rows(s.plan.space.width, 1)[0])
+    model, memory = p.step(s.world, s.state, value, s.state.memory["server"])
+    _is(model, s.state.model.shape, "the model", (s.world.dtype,))
+    _padding(model, s, "step")
+    due = s.state.memory["server"]
+    need(isinstance(memory, Memory) and set(memory.shared) == set(due.shared), "step gives another memory than init makes")
+    half = Columns(((0, 3),), s.world.layout.total)   # as if all other columns stayed at home
+    world = replace(s.world, sent=half)
+    new = p.step(world, s.state, {"update": torch.ones(3, dtype=model.dtype)}, p.init(world))[0]
+    need(torch.equal(new[3:], s.state.model[3:]), "step changes columns that do not travel")
+
+
+def _evaluate(p, s):
+    from .calls import measure
+
+    tables = measure(s.plan, s.state)
+    empty = replace(tables, ids=tables.ids[:0], counts=tables.counts[:0], losses=tables.losses[:0],
+                    test_counts=0 * tables.test_counts, test_loss=0.0)
+    for what, t in (("", tables), (" without rows", empty), (" without groups", replace(tables, favourable=None))):
+        for name, value in {**p.read(t), **p.later(t, 10)}.items():
+            need(isinstance(name, str) and type(value) is float, f"{name} is {value!r}{what}, not a float")
+    need(set(p.read(empty)) <= set(p.read(tables)), "it reads other figures when there are no rows")
+
+
+TERMS: dict[str, Callable[[object, Setting], None]] = {
+    "task": _task, "net": _net, "partition": _partition, "sampler": _sampler, "schedule": _schedule,
+    "distribute": _distribute, "local": _local, "correct": _correct, "encode": _encode, "attack": _attack,
+    "privatise": _privatise, "aggregate": _aggregate, "server": _server, "evaluate": _evaluate,
+}

@@ -4,7 +4,7 @@ from typing import Literal
 import torch
 from pydantic import Field
 
-from ..part import part, slot
+from ..part import part, slots
 from ..slots import Correct, Local, Trained
 from ..types import Block, Interrupted, Memory, Space
 
@@ -34,7 +34,7 @@ class SGD(Local):
     schedule: Literal["constant", "linear", "cosine"] = Field(
         "constant", description="how the step size falls over the rounds, to lr_end times lr in the last one")
     lr_end: float = Field(0.0, ge=0, le=1, description="share of lr that is left in the last round")
-    correct: tuple[slot(Correct), ...] = Field((), description="corrections against drift")
+    correct: slots(Correct) = Field((), description="corrections against drift")
 
     def rate(self, round: int, rounds: int) -> float:
         """The step size in round 1 .. rounds.

@@ -1,4 +1,4 @@
-"""The same bits whatever the chunk, wherever and whenever; and what happens at the edges: nobody, one client, NaN, stop.
+"""The same bits whatever the chunk, wherever and whenever; and the edges: nobody, one client, NaN, being stopped.
 
 What holds of bits on a CPU with one thread (torch 2.13, MKL, AVX-512; measured with chunks 1, 2, 3, 4, 5, 8, 9):
 
@@ -133,7 +133,7 @@ def test_one_by_one_is_chunk_one_and_within_tolerance_of_the_others(net, precisi
 def test_a_net_that_does_not_stack_runs_one_by_one_on_one_path():
     """Its clients go through the net one after another in any chunk, so even chunk 1 gives the same bits."""
     e = some(net=Stubborn())
-    plan, _ = played(e.changed(rounds=1), fl.Stacked(4))
+    plan, _ = played(e, fl.Stacked(4))
     assert not plan.world.stacks
     first = next(fl.stream(e))
     assert first.settings["path"] == "one net at a time" and first.settings["executor"] == "one by one"
@@ -245,7 +245,7 @@ def test_other_processes_have_the_same_cohorts_and_numbers():
 
 def rare(**fields):
     return some(partition=fl.Dirichlet(clients=6, alpha=0.4), rounds=12, precision="float64",
-                schedule=fl.Lockstep(sampler=fl.Poisson(q=0.15)), **fields)
+                evaluate=fl.Evaluation(every=100), schedule=fl.Lockstep(sampler=fl.Poisson(q=0.15)), **fields)
 
 
 @pytest.mark.parametrize("fields", [{}, {"aggregate": fl.Median()}, {"encode": fl.TopK()}, METHODS["scaffold"],
@@ -257,7 +257,7 @@ def test_a_round_with_nobody_is_skipped_with_a_word(fields):
     ended = [event for event in events if isinstance(event, RoundEnded)]
     empty = [event.round for event in ended if not event.cohort]
     assert 0 < len(empty) < 12 and [event.round for event in ended] == list(range(1, 13))
-    told = [w.round for w in events if isinstance(w, Warned) and "nobody" in w.text]
+    told = [w.round for w in events if isinstance(w, Warned) and "nobody took part" in w.text]
     assert told == empty
     for event in ended:
         if event.round in empty:
@@ -270,7 +270,7 @@ def test_a_round_with_nobody_is_skipped_with_a_word(fields):
 
 
 def test_an_empty_private_round_releases_noise_only():
-    e = rare(privatise=fl.Gaussian(clip=0.5, noise_multiplier=0.8),
+    e = rare(privatise=fl.Gaussian(clip=0.5, noise_multiplier=0.8, delta=1e-5),
              aggregate=fl.Mean(weights="uniform", denominator="expected"))
     plan, steps = played(e, fl.Stacked(4))
     model = models(steps) | {0: begin(plan).model}
@@ -340,7 +340,7 @@ def test_layers_that_stay_at_home_may_not_run_away_either(layers):
 
 def copied(state):
     """Every number of a state."""
-    tensors = {"model": state.model, "round": torch.tensor([state.round, state.trips]), "time": torch.tensor(state.time)}
+    tensors = {"model": state.model, "round": torch.tensor([state.round, state.trips, state.time])}
     tables = {} if state.own is None else {"own": state.own}
     for place, memory in state.memory.items():
         tensors |= {f"{place}.{name}": t for name, t in memory.shared.items()}
@@ -374,7 +374,7 @@ def test_a_stop_drops_the_round_in_flight():
             if isinstance(event, RoundEnded):
                 at_round.append(looks)
     reference[0] = copied(begin(plan))
-    assert looks > 3 * (1 + 3), "the flag is looked at before every round and in every chunk"
+    assert looks >= 3 * (1 + 3), "the flag is looked at before every round and in every chunk"
     assert at_round[0] < at_round[1] < at_round[2]
     for k in range(1, looks + 1):
         left = iter(range(k - 1))
@@ -400,8 +400,8 @@ def test_a_stop_inside_a_client():
 
 # Nothing O(registered clients) per round.
 
-LOOKUPS = ("aten.index.", "aten.index_put_.", "aten.select.", "aten.slice.", "aten.view.", "aten.expand.", "aten.alias.",
-           "aten.detach.", "aten.unsqueeze.", "aten.unbind.", "aten._unsafe_view.", "aten.t.", "aten.transpose.",
+LOOKUPS = ("aten.index.", "aten.index_put_.", "aten.select.", "aten.slice.", "aten.view.", "aten.expand.",
+           "aten.alias.", "aten.detach.", "aten.unsqueeze.", "aten.unbind.", "aten._unsafe_view.", "aten.t.", "aten.transpose.",
            "aten._local_scalar_dense.", "aten.as_strided.", "aten.squeeze.", "aten.split_with_sizes.", "aten.permute.",
            "aten.squeeze_.", "aten._reshape_alias.", "aten.lift_fresh.")
 
