@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from .part import BadInput
 
+if TYPE_CHECKING:
+    from .run import Run
+
+USAGE = typer.BadParameter.__base__   # a wrong option or command, under whichever name typer ships click
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
                   help="Federated learning on your own machine: run experiments, look at them, go on with them.")
 Out = Annotated[Path | None, typer.Option(help="Folder to write; it must not be there yet.", show_default=False)]
@@ -25,7 +32,7 @@ Single = Annotated[bool, typer.Option("--one-by-one", help="Train clients one af
 
 
 def console() -> Console:
-    return Console(highlight=False)
+    return Console(highlight=False, markup=False, emoji=False)   # names and paths are printed as they are
 
 
 @app.command()
@@ -33,25 +40,22 @@ def run(what: Annotated[str, typer.Argument(metavar="[RECIPE or SPEC.json]")] = 
         rounds: Rounds = None, out: Out = None, device: Device = None, seeds: Seeds = 1, one_by_one: Single = False):
     """Run a recipe or a spec file, write the run folder, print the result."""
     from . import OneByOne
+    from .session import _folder as folder_for
     from .session import run as go
-    from .show import table
 
     experiment = read(what, sets or [], rounds)
+    folder = folder_for(experiment, out)
     console().print(f"{experiment.name}: {experiment.forecast(device)}", soft_wrap=True)
-    done = go(experiment, out, OneByOne() if one_by_one else None, device, seeds, progress=True)
-    table(done, console())
-    raise typer.Exit(1 if done.status == "failed" else 0)
+    executor = OneByOne() if one_by_one else None
+    finish(folder, lambda: go(experiment, folder, executor, device, seeds, progress=True))
 
 
 @app.command()
 def resume(folder: Path):
     """Go on with a run that was stopped, interrupted or killed."""
-    from .session import resume as go
-    from .show import table
+    from .run import open_run
 
-    done = go(folder, progress=True)
-    table(done, console())
-    raise typer.Exit(1 if done.status == "failed" else 0)
+    finish(folder, lambda: open_run(folder).resume(progress=True))
 
 
 @app.command()
@@ -79,15 +83,33 @@ def doctor():
     raise typer.Exit(0 if report(console()) else 1)
 
 
+def finish(folder: Path, work: Callable[[], Run]) -> None:
+    """Do the work, print the run that comes of it, and leave with the status that fits."""
+    from .show import table
+
+    try:
+        done = work()
+    except KeyboardInterrupt:
+        there = f"what was recorded stays; go on with fedlab resume {folder}"
+        raise typer.Exit(_say(f"interrupted: {there if folder.exists() else 'nothing was recorded yet'}", 130)) from None
+    table(done, console())
+    raise typer.Exit(1 if any(r.status == "failed" for r in (done, *done.replicates)) else 0)
+
+
 def read(what: str, sets: list[str], rounds: int | None):
     """The experiment that the command line names. Raises BadInput."""
     from . import Experiment, recipe
 
+    if what and Path(what).is_dir():
+        raise BadInput(f"{what!r} is a folder; go on with the run in it by fedlab resume, or give a spec file")
     if what.endswith(".json") or Path(what).is_file():
         try:
             experiment = Experiment.from_json(Path(what).read_bytes())
         except OSError as error:
-            raise BadInput(f"{what} cannot be read ({error.strerror}); give a recipe (see fedlab list) or a spec file") from None
+            raise BadInput(f"{what} cannot be read ({error.strerror}); give a recipe (see fedlab list) or a spec file "
+                           "that is there") from None
+        except BadInput as error:
+            raise BadInput(f"{what}: {error}") from None
     else:
         experiment = recipe(what)
     changes = {}
@@ -97,7 +119,10 @@ def read(what: str, sets: list[str], rounds: int | None):
             raise BadInput(f"--set {text!r} is no FIELD=VALUE; write --set local.lr=0.05")
         try:
             changes[path.strip()] = json.loads(value)
-        except ValueError:
+        except ValueError as error:
+            if value.strip().startswith(("{", "[", '"')):   # meant as JSON; perhaps the shell took its quotes
+                raise BadInput(f"--set {text!r} holds broken JSON ({error}); put the value in single quotes: "
+                               "--set aggregate='{\"part\":\"mean\",\"weights\":\"uniform\"}'") from None
             changes[path.strip()] = value.strip()
     if rounds is not None:
         changes["rounds"] = rounds
@@ -106,20 +131,45 @@ def read(what: str, sets: list[str], rounds: int | None):
 
 def main() -> None:
     """The entry point: every error a user can cause ends in one sentence."""
-    warnings.showwarning = lambda message, *rest, **more: print(f"note: {message}", file=sys.stderr)
+    warnings.showwarning = _note()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")   # Windows consoles and pipes
+    sys.exit(_status(sys.argv[1:]))
+
+
+def _status(words: list[str]) -> int:
     try:
-        app()
+        status = app(words or ["--help"], "fedlab", standalone_mode=False)
+        sys.stdout.flush()
+        return (status or 0) if words else 2
     except KeyboardInterrupt:
-        sys.exit(_say("interrupted: what was recorded stays; go on with fedlab resume FOLDER", 130))
+        return _say("interrupted", 130)
     except BadInput as error:
-        sys.exit(_say(str(error), 2))
+        return _say(str(error), 2)
+    except USAGE as error:
+        about = error.ctx.command_path if error.ctx else "fedlab"
+        return _say(f"{error.format_message().rstrip('.')}; see {about} --help", 2)
+    except BrokenPipeError:                    # the reader of a pipe (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (OSError, RuntimeError) as error:   # a full disk, a mismatch, torch giving up: the run failed
-        sys.exit(_say(str(error), 1))
+        return _say(str(error), 1)
 
 
 def _say(text: str, status: int) -> int:
-    print(f"fedlab: {text}", file=sys.stderr)
+    print(f"fedlab: {text.removesuffix('.')}", file=sys.stderr)
     return status
+
+
+def _note() -> Callable[..., None]:
+    """Prints each warning once, however many rounds it is true of; the table says how many."""
+    seen = set()
+
+    def show(message, *_, **__):
+        text = re.sub(r"^round \d+: ", "", str(message))
+        if text not in seen:
+            seen.add(text)
+            print(f"note: {text}", file=sys.stderr)
+
+    return show

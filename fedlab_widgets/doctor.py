@@ -22,7 +22,7 @@ def report(console: Console) -> bool:
     findings = list(checks())
     grid = Table(box=None, show_header=False, pad_edge=False)
     for good, what, remedy in findings:
-        grid.add_row("ok" if good else "[bold]wrong[/bold]", what, "" if good else remedy)
+        grid.add_row("ok" if good else "WRONG", what if good else f"{what}: {remedy}")
     console.print(grid)
     return all(good for good, _, _ in findings)
 
@@ -33,6 +33,11 @@ def checks():
 
     good = (3, 11) <= sys.version_info[:2] <= (3, 13)
     yield good, f"Python {platform.python_version()} on {platform.platform()}", "install Python 3.11, 3.12 or 3.13"
+    here = Path(__file__).parent
+    try:
+        yield True, f"fedlab-widgets {version('fedlab-widgets')} in {here}", ""
+    except PackageNotFoundError:
+        yield False, f"fedlab-widgets in {here} is not installed", "pip install . in the checkout"
     for name, wanted in sorted(_wanted().items()):
         try:
             found = version(name)
@@ -47,6 +52,9 @@ def checks():
         for i in range(torch.cuda.device_count()):
             free, total = torch.cuda.mem_get_info(i)
             yield True, f"cuda:{i} {torch.cuda.get_device_name(i)}, {size(free)} of {size(total)} free", ""
+    elif shutil.which("nvidia-smi"):
+        yield False, f"an NVIDIA driver is here, and torch {torch.__version__} sees no GPU: runs use the CPU", (
+            "install a CUDA build of torch, https://pytorch.org/get-started")
     else:
         yield True, f"no CUDA GPU: runs use the CPU ({os.cpu_count()} cores)", ""
     free = shutil.disk_usage(Path.cwd()).free

@@ -62,11 +62,13 @@ def client_half(plan: Plan, state: State, stop: Stop, cohort: Cohort) -> Sent:
                 trained.loss)
 
 
-def server_half(plan: Plan, sent: list[Sent], cohort: Cohort) -> Tensor | None:
-    """Decode, lie, bound, fold, noise: the combined row [D], or None when nobody came and no noise is due."""
+def server_half(plan: Plan, rows: Iterator[Tensor], cohort: Cohort) -> Tensor | None:
+    """Lie, bound, fold, noise: the combined row [D], or None when nobody came and no noise is due.
+
+    Decoded rows come a chunk at a time and go as they are folded, so that a mean never holds them all.
+    """
     e, world = plan.experiment, plan.world
     weights = e.aggregate.weigh(cohort.sizes) * cohort.weights
-    rows = (e.encode.decode(s.payload.tensors, plan.space) for s in sent)
     if e.attack is not None:
         rows = _lies(plan, rows, cohort)
     total, at = None, 0
@@ -107,8 +109,14 @@ def advance(plan: Plan, state: State, executor: Executor, stop: Stop) -> tuple[S
     """One server update. Raises Interrupted when `stop` says so; the state given stays valid then."""
     e, world, began = plan.experiment, plan.world, time.perf_counter()
     cohort = e.schedule.next(world, state)
-    sent = list(executor.map(partial(client_half, plan, state, stop), cohort))
-    value, events = server_half(plan, sent, cohort), []
+    sent: list[Sent] = []
+
+    def rows() -> Iterator[Tensor]:
+        for came in executor.map(partial(client_half, plan, state, stop), cohort):
+            sent.append(replace(came, payload=replace(came.payload, tensors={})))   # what was on the wire may go
+            yield e.encode.decode(came.payload.tensors, plan.space)
+
+    value, events = server_half(plan, rows(), cohort), []
     due = replace(state, round=cohort.round, time=cohort.time, trips=state.trips + len(cohort))
     if value is None:
         events.append(Warned(cohort.round, "nobody took part in this round: the model stays as it was"))

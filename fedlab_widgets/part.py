@@ -171,7 +171,7 @@ def worded(cls: type[Spec], error: ValidationError) -> ValidationError:
         loc, text = line["loc"], line["msg"]
         if line["type"] != "worded":
             owner, name, loc = field_at(cls, loc)
-            text = sentence(owner, name, line)
+            text = sentence(owner, name, line, _CATALOGUE.get(getattr(owner, "slot", ""), {}))
         details = InitErrorDetails(type=PydanticCustomError("worded", "{text}", {"text": text}), loc=loc,
                                    input=line["input"])
         lines.setdefault(loc, details)   # one sentence a field

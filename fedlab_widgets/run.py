@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .evaluate.measure import ROWS
 from .events import Evaluated, Event, Failed, RoundEnded, Started, Stopped
 from .part import BadInput
 from .plan import begin, prepare
 from .spec import Experiment
 from .store import RunFolder
-from .world import pick_device, world_of
+from .world import build, pick_device, world_of
 
 COLUMNS = ("round time trips seconds accuracy loss mean_client worst_client best_client bytes_up bytes_down epsilon "
            "global_disparity local_disparity unique redundant masked unique_corrected redundant_corrected "
@@ -56,7 +57,8 @@ class Run:
     @property
     def reason(self) -> str | None:
         """Why a failed run failed."""
-        return next((e.text for e in reversed(self.events) if isinstance(e, Failed)), None) if self.status == "failed" else None
+        last = next((e for e in reversed(self.events) if isinstance(e, Failed)), None)
+        return last.text if self.status == "failed" else None
 
     @cached_property
     def history(self):
@@ -130,29 +132,34 @@ class Run:
             row = state.model
         else:
             row = self.experiment.distribute.start(world, state, torch.tensor([client]))[0]
-        from .world import build   # a net of its own: the world's is shared
-
-        net = build(self.experiment.net, world.data, world.seed).to(world.dtype)
+        net = build(self.experiment.net, world.data, world.seed).to(world.dtype)   # its own: the world's is shared
         net.load_state_dict({k: v.clone() for k, v in world.layout.views(row).items()}, strict=False)
         return net.eval()
 
     def predict(self, x, client: int | None = None) -> np.ndarray:
-        """Labels [rows] (int64, an index into the task's label names) for features x [rows, …] in the task's form."""
-        net = self.model(client)
-        weights = next(net.parameters())
-        x = torch.as_tensor(np.asarray(x)).to(weights.dtype)
+        """Labels [rows] (int64, an index into the task's label names) for features x [rows, …] in the task's form.
+
+        Raises BadInput for features of another shape, or that are no numbers.
+        """
+        world = world_of(self.experiment, pick_device("cpu"))
+        wanted = list(world.data.x.shape[1:])
+        form = f"[rows, {', '.join(map(str, wanted))}]"
         try:
-            with torch.no_grad():
-                return net(x).argmax(1).numpy()
-        except RuntimeError as error:
-            raise BadInput(f"x has shape {list(x.shape)}, and the net cannot take it ({error}); give rows in the form of "
-                           "the task's features") from None
+            x = torch.as_tensor(np.asarray(x, dtype=np.float64)).to(world.dtype)
+        except (TypeError, ValueError) as error:
+            raise BadInput(f"x holds something else than numbers ({error}); give an array {form}") from None
+        if not x.dim() or list(x.shape[1:]) != wanted:
+            raise BadInput(f"x has shape {list(x.shape)}, and the net takes {form}; give rows in the form of the "
+                           "task's features")
+        net = self.model(client)
+        with torch.no_grad():
+            return np.concatenate([net(some).argmax(1).numpy() for some in x.split(ROWS)])
 
     def resume(self, **how) -> Run:
-        """Go on where the run stopped; see `session.resume`."""
+        """Go on where the run, and each of its replicates, stopped; see `session.resume`."""
         from .session import resume
 
-        return resume(self.path, **how)
+        return Run(resume(self.path, **how).path, [r.resume(**how) for r in self.replicates])
 
     def spread(self):
         """Mean and standard deviation over the seeds of `run(…, seeds=n)`, by round (pandas, two-level columns)."""

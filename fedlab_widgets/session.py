@@ -65,8 +65,9 @@ def run(experiment: Experiment, out: str | Path | None = None, executor: Executo
         raise BadInput(f"seeds = {seeds!r} is not allowed: give a whole number from 1 to 1000")
     if seeds > 1:
         base = _folder(experiment, out)
-        found = [run(experiment.changed(seed=seed), base / f"seed-{seed}", executor, device, progress=progress, stop=stop)
-                 for seed in range(experiment.seed, experiment.seed + seeds)]
+        all_seeds = range(experiment.seed, experiment.seed + seeds)
+        found = [run(experiment.changed(seed=seed), base / f"seed-{seed}", executor, device, progress=progress,
+                     stop=stop) for seed in all_seeds]
         return Run(found[0].path, found[1:])
     plan, executor = _ready(experiment, executor, device)
     folder = RunFolder.create(_folder(experiment, out), experiment)

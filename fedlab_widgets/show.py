@@ -3,79 +3,143 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from .events import Started, Warned
 from .forecast import size
 from .part import catalogue
 from .recipes import BOOK
 from .run import Run
 
 STATUS = {"finished": "finished", "stopped": "was stopped", "interrupted": "was interrupted", "failed": "FAILED",
-          "incomplete": "is incomplete: go on with fedlab resume"}
+          "incomplete": "is incomplete"}
+WHERE = {"sampler": "schedule.sampler", "correct": "local.correct", "evaluate": "evaluate.readings"}   # else the slot
+LEAST = 80   # columns of a terminal that the table of rounds needs: a figure is never cut off
 
 
 def table(run: Run, console: Console) -> None:
     """A run in words and numbers: a few rounds, then what the last one means."""
     history, e = run.history, run.experiment
-    console.print(f"\n{e.name} in {run.path} {STATUS[run.status]}: {len(history)} of {e.rounds} rounds", soft_wrap=True)
+    more = "" if run.status == "finished" else f"; go on with fedlab resume {run.path}"
+    console.print(f"\n{e.name} in {run.path} {STATUS[run.status]}: {len(history)} of {e.rounds} rounds{more}",
+                  soft_wrap=True)
     if run.reason:
         console.print(run.reason, style="bold", soft_wrap=True)
-    if not len(history):
-        return
-    grid = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("round", "accuracy", "guess", "loss", "worst", "best", "up", "epsilon", "global", "local"):
-        grid.add_column(name, justify="right", no_wrap=True)
     read = history[history.accuracy.notna()]
-    picked = [i for n, i in enumerate(read.index) if n in (0, 4) or n == len(read) - 1 or (n + 1) % 10 == 0][-8:]
-    for _, row in read.loc[picked].iterrows():
-        grid.add_row(f"{row['round']:.0f}", *_figures([row.accuracy, run.majority, row.loss, row.worst_client,
-                     row.best_client], 3), size(row.bytes_up), *_figures([row.epsilon], 2),
-                     *_figures([row.global_disparity, row.local_disparity], 4))
-    console.print(grid)
-    last = read.iloc[-1] if len(read) else history.iloc[-1]
-    for line in words(run, last):
+    if len(read):
+        console.print(_grid(run, read), width=max(console.width, LEAST), crop=False)
+    for line in words(run, read):
         console.print(line, soft_wrap=True)
 
 
-def words(run: Run, last) -> list[str]:
-    """What the last reading says, in sentences."""
-    lines = [f"After round {last['round']:.0f} the model is right for {last.accuracy:.1%} of the test rows; always "
-             f"guessing the commonest answer is right for {run.majority:.1%}.",
-             f"On their own held-out rows clients range from {last.worst_client:.1%} to {last.best_client:.1%}.",
-             f"Sent in all: {size(run.history.bytes_up.sum())} up, {size(run.history.bytes_down.sum())} down."]
-    if not math.isnan(last.get("parity_gap", math.nan)):
-        lines.append(f"The favourable answer is given to the groups at rates {100 * last.parity_gap:.1f} percentage points "
-                     f"apart (equal opportunity gap {100 * last.opportunity_gap:.1f} points).")
-    if not math.isnan(last["unique"]):
-        lines.append(f"Disparity in bits: global {last.global_disparity:.4f} = unique {last['unique']:.4f} + redundant "
-                     f"{last.redundant:.4f}; local {last.local_disparity:.4f} = unique + masked {last.masked:.4f} "
-                     "(plug-in).")
-    if not math.isnan(last.epsilon):
-        ledger = run.experiment.privatise.delta
-        lines.append(f"Privacy spent: epsilon {last.epsilon:.3g}" + (f" at delta {ledger:.2g}" if ledger else "")
-                     + ", for the released model; the figures above are outside it. Reproducible noise: demonstration.")
-    if run.replicates:
-        final = [r.history.accuracy.iloc[-1] for r in (run, *run.replicates)]
+def _grid(run: Run, read) -> Table:
+    grid = Table(box=None, header_style="bold", pad_edge=False)
+    columns = {"round\n": [f"{r:.0f}" for r in read["round"]], "test\naccuracy": _figures(read.accuracy, 3),
+               "test\nloss": _figures(read.loss, 3), "worst\nclient": _figures(read.worst_client, 3),
+               "best\nclient": _figures(read.best_client, 3), "sent up\na round": [size(b) for b in read.bytes_up],
+               "epsilon\nso far": _figures(read.epsilon, 2), "disparity\nglobal": _figures(read.global_disparity, 4),
+               "in bits\nlocal": _figures(read.local_disparity, 4)}
+    columns = {name: cells for name, cells in columns.items() if set(cells) != {"–"}}   # what this run has not
+    for name in columns:
+        grid.add_column(name, justify="right", no_wrap=True)
+    last = len(read) - 1
+    for i in [i for i in range(last + 1) if i in (0, 4, last) or i % 10 == 9][-8:]:
+        grid.add_row(*(cells[i] for cells in columns.values()))
+    return grid
+
+
+def words(run: Run, read) -> list[str]:
+    """What the last reading says, in sentences, each figure with the number of rows behind it."""
+    lines = _reading(run, read.iloc[-1]) if len(read) else []
+    history = run.history
+    if len(history):
+        lines.append(f"Sent in all: {size(history.bytes_up.sum())} up, {size(history.bytes_down.sum())} down, in "
+                     f"{history.trips.iloc[-1]:,.0f} client visits and {history.seconds.sum():.3g} s of computing.")
+    finals = [r.history.accuracy.dropna() for r in (run, *run.replicates)]
+    if run.replicates and all(len(f) for f in finals):
+        final = [f.iloc[-1] for f in finals]
         mean = sum(final) / len(final)
         spread = (sum((a - mean)**2 for a in final) / (len(final) - 1))**0.5
-        lines.append(f"Over {len(final)} seeds the last accuracy is {mean:.4f} ± {spread:.4f} (standard deviation).")
+        lines.append(f"Over {len(final)} seeds the last test accuracy is {mean:.4f} ± {spread:.4f} (standard deviation); "
+                     f"the table above is of the first, the others are beside it in {run.path.parent}.")
+    for other in (r for r in run.replicates if r.status != "finished"):
+        lines.append(f"{other.path} {STATUS[other.status]}{': ' + other.reason if other.reason else ''}.")
+    notes = Counter(e.text for e in run.events if isinstance(e, Warned))
+    return lines + [f"Note{f', in {n} rounds' if n > 1 else ''}: {text}." for text, n in notes.items()]
+
+
+def _reading(run: Run, last) -> list[str]:
+    start = next(e for e in run.events if isinstance(e, Started))
+    lines = [f"After round {last['round']:.0f} the model is right for {last.accuracy:.1%} of the test rows; always "
+             f"guessing the commonest answer is right for {run.majority:.1%}."]
+    counts, clients = run.counts(), run.clients
+    rows = "held-out rows of clients" if counts is None else f"{counts.sum():,} held-out rows of {len(counts)} clients"
+    if not math.isnan(last.worst_client):
+        lines.append(f"On their own held-out rows clients range from {last.worst_client:.1%}{_who(clients, min)} to "
+                     f"{last.best_client:.1%}{_who(clients, max)}; their mean is {last.mean_client:.1%}.")
+    if not math.isnan(last.get("parity_gap", math.nan)):
+        each = [] if counts is None else counts.sum((0, 2, 3))
+        groups = ", ".join(f"{n:,} {name}" for name, n in zip(start.groups, each, strict=False)) or "the groups"
+        lines.append(f"The favourable answer is given to the groups at rates {100 * last.parity_gap:.1f} percentage "
+                     f"points apart, and to those with the favourable label {100 * last.opportunity_gap:.1f} points "
+                     f"apart ({groups}).")
+    if not math.isnan(last["unique"]):
+        lines.append(f"What the answer tells of the group, in bits, on the {rows} (plug-in): global disparity "
+                     f"{last.global_disparity:.4f} = unique {last['unique']:.4f} + redundant {last.redundant:.4f}; local "
+                     f"disparity {last.local_disparity:.4f} = unique {last['unique']:.4f} + masked {last.masked:.4f}.")
+    if not math.isnan(last.unique_hi):
+        lines.append(f"A fair model would show by chance: unique up to {last.unique_hi:.4f}, redundant up to "
+                     f"{last.redundant_hi:.4f}, masked up to {last.masked_hi:.4f} bits (95 % band).")
+    if not math.isnan(last.epsilon):
+        delta = start.settings.get("delta") or run.experiment.privatise.delta
+        lines.append(f"Privacy spent: epsilon {last.epsilon:.3g}{f' at delta {delta:.2g}' if delta else ''}, for the "
+                     "released model; the figures above are outside it. Reproducible noise: demonstration.")
     return lines
+
+
+def _who(clients, pick) -> str:
+    """The clients with the lowest or highest accuracy, and how few rows that may rest on: " (client 7, 2 rows)"."""
+    if "accuracy" not in clients or not clients.accuracy.notna().any():
+        return ""
+    found = clients[clients.accuracy == pick(clients.accuracy.dropna())]
+    few, many = found.held_out.min(), found.held_out.max()
+    others = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    span = f"{few:,}" if few == many else f"{few:,} to {many:,}"
+    return f" (client {found.index[0]}{others}, {span} row{'' if many == 1 else 's'}{' each' if others else ''})"
 
 
 def listing(console: Console) -> None:
     """All recipes, then all parts by slot, a line each."""
+    console.print("fedlab run RECIPE --set SLOT=PART --set SLOT.FIELD=VALUE, as in: "
+                  "fedlab run scaffold --set encode=top_k --set encode.fraction=0.05\n", soft_wrap=True)
     grid = Table(box=None, show_header=False, pad_edge=False)
-    grid.add_row("[bold]recipes[/bold]", "")
+    grid.add_row(Text("recipes", "bold"), "")
     for name, entry in BOOK.items():
         grid.add_row(f"  {name}", f"{entry.says} ({entry.paper.split(',')[0]})")
     for slot, shelf in catalogue().items():
-        grid.add_row(f"[bold]{slot}[/bold]", "")
+        grid.add_row(Text(WHERE.get(slot, slot), "bold"), "")
         for name, cls in shelf.items():
-            grid.add_row(f"  {name}", f"{cls.summary()} Fields: {', '.join(cls.model_fields) or 'none'}.")
+            grid.add_row(f"  {name}", f"{cls.summary()} {_fields(cls)}")
     console.print(grid)
 
 
-def _figures(values: list[float], digits: int) -> list[str]:
+def _fields(cls) -> str:
+    """The fields of a part with their defaults, as they are typed."""
+    found = [f"{name}={_typed(f.get_default(call_default_factory=True))}" for name, f in cls.model_fields.items()]
+    return f"Fields: {', '.join(found)}." if found else "No fields."
+
+
+def _typed(value) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, tuple):
+        return f"[{','.join(map(_typed, value))}]"
+    return getattr(value, "name", None) or (str(value).lower() if isinstance(value, bool) else str(value))
+
+
+def _figures(values, digits: int) -> list[str]:
     return ["–" if v is None or math.isnan(v) else f"{v:.{digits}f}" for v in values]

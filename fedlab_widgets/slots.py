@@ -7,8 +7,7 @@ no state: what must be remembered goes into `Memory`, which `init` makes and the
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
@@ -16,10 +15,24 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from .layout import Columns, Layout
+from .layout import Layout
 from .part import Part
 from .shards import Data
-from .types import Block, Cohort, Kind, Memory, Payload, Space, State, Stop, World, payload_bytes
+from .types import (
+    Block,
+    Cohort,
+    Kind,
+    Memory,
+    Payload,
+    Space,
+    State,
+    Stop,
+    Tables,
+    Tamper,
+    Trained,
+    World,
+    payload_bytes,
+)
 
 if TYPE_CHECKING:
     from .privatise.accountant import Ledger
@@ -139,19 +152,6 @@ class Distribute(Part):
     def price(self, world: World) -> int:
         """Bytes of model one client downloads; what parts share with clients is priced beside it by the engine."""
         return payload_bytes(world.sent.width, world.dtype)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What local training made: end weights [C, P], extra blocks {name: [C, width]}, own rows, mean loss [C]."""
-
-    end: Tensor
-    loss: Tensor
-    extras: dict[str, Tensor] = field(default_factory=dict)
-    own: dict[str, Tensor] = field(default_factory=dict)
-
-
-Tamper = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Local(Part):
@@ -302,7 +302,7 @@ class Privatise(Part):
         """What the accountant is told; solves for the noise where a target is given."""
 
     def notes(self, ledger: Ledger, clients: int, width: int, expected: float) -> Iterable[str]:
-        """What a reader should know before the run, in sentences; rows have `width` columns, `expected` of them come."""
+        """What a reader should know before the run, in sentences, of rows [width] of which `expected` come a round."""
         return ()
 
     def noise(self, total: Tensor, ledger: Ledger | None, sensitivity: float, key: Tensor) -> Tensor:
@@ -361,20 +361,6 @@ class Server(Part):
         """(model [P], memory) from the combined blocks; value["update"] has the columns `world.sent`."""
 
 
-@dataclass(frozen=True)
-class Tables:
-    """What readings read: held-out counts [K, groups, labels, predictions] int64 of the panel's clients, their summed
-    losses [K] float64, and the same for the official test set ([groups, labels, predictions], one sum)."""
-
-    ids: Tensor
-    counts: Tensor
-    losses: Tensor
-    test_counts: Tensor
-    test_loss: float
-    groups: tuple[str, ...]
-    favourable: int | None
-
-
 class Evaluate(Part):
     """A reading of the count tables."""
 
@@ -389,5 +375,5 @@ class Evaluate(Part):
         return {}
 
 
-__all__ = ["Aggregate", "Attack", "Classification", "Columns", "Correct", "Distribute", "Encode", "Evaluate", "Local",
-           "Net", "Partition", "Privatise", "Sampler", "Schedule", "Server", "Tables", "Task", "Trained", "VALUES"]
+__all__ = ["Aggregate", "Attack", "Classification", "Correct", "Distribute", "Encode", "Evaluate", "Local",
+           "Net", "Partition", "Privatise", "Sampler", "Schedule", "Server", "Task", "VALUES"]

@@ -4,7 +4,6 @@ D = columns of a row on the wire, B = batch: the letters mean this everywhere.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -212,7 +211,32 @@ class World:
         return (each * real).sum(1) / real.sum(1).clamp(min=1)
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What local training made: end weights [C, P], extra blocks {name: [C, width]}, own rows, mean loss [C]."""
+
+    end: Tensor
+    loss: Tensor
+    extras: dict[str, Tensor] = field(default_factory=dict)
+    own: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What readings read: held-out counts [K, groups, labels, predictions] int64 of the panel's clients, their summed
+    losses [K] float64, and the same for the official test set ([groups, labels, predictions], one sum)."""
+
+    ids: Tensor
+    counts: Tensor
+    losses: Tensor
+    test_counts: Tensor
+    test_loss: float
+    groups: tuple[str, ...]
+    favourable: int | None
+
+
 Stop = Callable[[], bool]
+Tamper = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]   # what liars do to a batch x, y
 
 
 class Interrupted(Exception):
@@ -230,7 +254,3 @@ def payload_bytes(width: int, dtype: torch.dtype) -> int:
 
 def chunks_of(count: int, size: int) -> list[slice]:
     return [slice(i, min(i + size, count)) for i in range(0, count, max(size, 1))]
-
-
-def ceil_div(a: int, b: int) -> int:
-    return math.ceil(a / b)

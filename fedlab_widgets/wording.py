@@ -59,11 +59,14 @@ def _kinds(annotation, bounds: str = "") -> list[str]:
     return [" ".join(filter(None, (WORDS.get(annotation, "a part"), bounds)))]
 
 
-def sentence(cls: type[BaseModel], name: str | None, line: dict) -> str:
-    """What is wrong with a field of `cls` and the way out, for one entry of pydantic's error list."""
+def sentence(cls: type[BaseModel], name: str | None, line: dict, shelf: dict[str, type[BaseModel]]) -> str:
+    """What is wrong with a field of `cls` and the way out, for one entry of pydantic's error list.
+
+    shelf: the parts of the same slot by name, one of which may own a field that is not here.
+    """
     field = cls.model_fields.get(name)
     if line["type"] == "extra_forbidden":
-        return f"is no field of {cls.__name__}; {_hint(cls, str(name))}"
+        return f"is no field of {cls.__name__}; {_hint(cls, str(name), shelf)}"
     if field is None:
         return line["msg"]
     if line["type"] == "missing":
@@ -76,15 +79,12 @@ def sentence(cls: type[BaseModel], name: str | None, line: dict) -> str:
     return f"is not allowed: give {allowed(field)}{empty}{way_out}"
 
 
-def _hint(cls: type[BaseModel], name: str) -> str:
+def _hint(cls: type[BaseModel], name: str, shelf: dict[str, type[BaseModel]]) -> str:
     """Where a field that is not there may have been meant."""
-    from .part import catalogue
-
     near = difflib.get_close_matches(name, cls.model_fields, 1)
     if near:
         return f"did you mean {near[0]!r}?"
-    slot = getattr(cls, "slot", None)
-    owners = [other for other, owner in catalogue(slot).items() if name in owner.model_fields] if slot else []
+    owners = [other for other, owner in shelf.items() if name in owner.model_fields]
     if owners:
-        return f"it belongs to {slot} = {' or '.join(owners)}: choose that part first"
+        return f"it belongs to {cls.slot} = {' or '.join(owners)}: choose that part first"
     return f"its fields are {', '.join(cls.model_fields)}" if cls.model_fields else "it has no fields"

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..part import Part
+from . import declared, hooks, runs, terms  # noqa: F401, E402, I001  (in this order they are run)
 from .rules import CONTRACTS, Contract, ContractBroken, Skip
 from .toy import PLACES, Case
-
-from . import declared, hooks, terms, runs  # noqa: F401, E402, I001  (in this order they are run)
 
 
 @dataclass

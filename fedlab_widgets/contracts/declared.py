@@ -84,6 +84,10 @@ def ranges(case):
         if name in cls.model_fields:
             said = _refusal(lambda n=name, v=value: whole.changed(**{f"{path}.{n}": v}), f"{path}.{name} = {value!r}")
             need(f"{path}.{name}" in said, f"{path}.{name} = {value!r} is refused without its path: {said!r}")
+    for names in cls.alternatives:
+        _refusal(lambda names=names: cls(**dict.fromkeys(names)), f"none of {' and '.join(names)}")
+        for name in (n for n in names if getattr(cls(), n) is not None):
+            _refusal(lambda n=name: cls(**{n: None}), f"{name} = None, with no alternative given,")
 
 
 def _refusal(make, what: str) -> str:

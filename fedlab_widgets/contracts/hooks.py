@@ -59,6 +59,18 @@ def repeat(case):
             need(not found, f"{name} gives another result for the same inputs: {found}; draw from keys, with seeds.py")
 
 
+@contract("precision")
+def precision(case):
+    """In float32 and float64, the results come in the run's precision and agree to 0.2 % of the largest number."""
+    for c in _cases(case):
+        for a, b in zip(calls(setting(c)), calls(setting(c, "float64")), strict=True):
+            one, two = a(), b()
+            _typed(a, one, torch.float32)
+            _typed(b, two, torch.float64)
+            found = difference(one, two, LOOSE)
+            need(not found, f"{a.name} in float32 and float64: {found}")
+
+
 @contract("permuted", "task", "net", "distribute", "local", "correct", "encode", "attack", "privatise", "aggregate",
           "evaluate")
 def permuted(case):
@@ -92,19 +104,6 @@ def pieces(case):
                                            TOLERANCE)
                         need(not found, f"{call.name} depends on how many clients are together: {found} "
                                         f"between {size} and {count} of them")
-
-
-@contract("precision")
-def precision(case):
-    """In float32 and float64, the results come in the run's precision and agree to 0.2 % of the largest number."""
-    for c in _cases(case):
-        single, double = setting(c, "float32"), setting(c, "float64")
-        for a, b in zip(calls(single), calls(double), strict=True):
-            one, two = a(), b()
-            _typed(a, one, torch.float32)
-            _typed(b, two, torch.float64)
-            found = difference(one, two, LOOSE)
-            need(not found, f"{a.name} in float32 and float64: {found}")
 
 
 def _typed(call: Call, out, dtype) -> None:

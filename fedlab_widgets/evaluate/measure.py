@@ -6,9 +6,8 @@ import torch
 
 from ..events import Evaluated, Started
 from ..plan import Plan
-from ..slots import Tables
 from ..spec import Experiment
-from ..types import State
+from ..types import State, Tables
 
 LARGEST_TABLE = 20_000   # counts above which an event leaves the table out
 ROWS = 8192   # rows that go through a net at once

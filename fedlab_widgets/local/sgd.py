@@ -5,8 +5,8 @@ import torch
 from pydantic import Field
 
 from ..part import part, slots
-from ..slots import Correct, Local, Trained
-from ..types import Block, Interrupted, Memory, Space
+from ..slots import Correct, Local
+from ..types import Block, Interrupted, Memory, Space, Trained
 
 POLL = 8  # steps between two looks at the stop flag
 

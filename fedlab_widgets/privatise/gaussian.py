@@ -37,14 +37,15 @@ class Gaussian(Privatise):
 
     def notes(self, ledger, clients, width, expected):
         if ledger.delta >= 1 / clients:
-            yield (f"privatise.delta = {ledger.delta:.3g} is not below 1 / {clients} clients: a mechanism that publishes one "
-                   f"client's data whole could meet it; choose a delta below {1 / clients:.2g}")
+            yield (f"privatise.delta = {ledger.delta:.3g} is not below 1 / {clients} clients: a mechanism that publishes "
+                   f"one client's data whole could meet it; choose a delta below {1 / clients:.2g}")
         if ledger.noise_multiplier == 0:
             yield "privatise.noise_multiplier = 0 adds no noise: there is no privacy, and epsilon is infinite"
         length = ledger.noise_multiplier * width**0.5 / max(expected, 1e-9)
         if length > 1:
-            yield (f"the noise on the averaged update is about {length:.2g} times as long as the longest update allowed: "
-                   f"with {expected:.3g} clients expected a round it drowns what they learn; more clients a round help")
+            yield (f"the noise on the averaged update is about {length:.2g} times as long as the longest update "
+                   f"allowed: with {expected:.3g} clients expected a round it drowns what they learn; "
+                   "more clients a round help")
 
     def bound(self, rows):
         return rows * (self.clip / rows.norm(dim=1, keepdim=True).clamp(min=1e-30)).clamp(max=1)
