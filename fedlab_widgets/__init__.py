@@ -61,16 +61,16 @@ from .slots import (
     Task,
 )
 from .spec import Evaluation, Experiment
-from .tasks import Adult, Digits, Mnist, from_arrays
+from .tasks import Adult, Arrays, Digits, Mnist, from_arrays
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "CNN", "IID", "MLP", "SGD", "Accuracy", "Adaptive", "Adult", "Aggregate", "Apply", "Attack", "BadInput",
-    "Broadcast", "ByGroup", "Classification", "ControlVariate", "Correct", "Decomposition", "Digits", "Dirichlet",
-    "Distribute", "Encode", "Evaluate", "Evaluation", "Experiment", "Fixed", "Full", "Gaps", "Gaussian",
-    "KeepLayers", "LabelFlip", "Local", "Lockstep", "Logistic", "Masked", "Mean", "Median", "Mnist", "Natural",
-    "Net", "OneByOne", "Partition", "Poisson", "Privatise", "Proximal", "Run", "Sampler", "Schedule", "Server",
-    "SignFlip", "Stacked", "Task", "TopK", "Update", "catalogue", "check_part", "decompose", "from_arrays",
-    "open_run", "part", "recipe", "run", "stream",
+    "CNN", "IID", "MLP", "SGD", "Accuracy", "Adaptive", "Adult", "Aggregate", "Apply", "Arrays", "Attack",
+    "BadInput", "Broadcast", "ByGroup", "Classification", "ControlVariate", "Correct", "Decomposition", "Digits",
+    "Dirichlet", "Distribute", "Encode", "Evaluate", "Evaluation", "Experiment", "Fixed", "Full", "Gaps",
+    "Gaussian", "KeepLayers", "LabelFlip", "Local", "Lockstep", "Logistic", "Masked", "Mean", "Median", "Mnist",
+    "Natural", "Net", "OneByOne", "Partition", "Poisson", "Privatise", "Proximal", "Run", "Sampler", "Schedule",
+    "Server", "SignFlip", "Stacked", "Task", "TopK", "Update", "catalogue", "check_part", "decompose",
+    "from_arrays", "open_run", "part", "recipe", "run", "stream",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 import warnings
@@ -26,8 +25,10 @@ Out = Annotated[Path | None, typer.Option(help="Folder to write; it must not be 
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", show_default=False,
                                                help="Change a field; the value is JSON or a plain word. Repeatable.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda:0 …", show_default=False)]
-Rounds = Annotated[int | None, typer.Option(help="Server updates.", show_default=False)]
-Seeds = Annotated[int, typer.Option(help="How many runs, with seed, seed + 1, …")]
+# Numbers are read as texts: then the experiment itself says what is wrong with them, with the range.
+Rounds = Annotated[str | None, typer.Option(metavar="NUMBER", help="Server updates.", show_default=False)]
+Seeds = Annotated[str, typer.Option(metavar="NUMBER", help="How many runs, with seed, seed + 1, …")]
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="What fedlab run wrote.", show_default=False)]
 Single = Annotated[bool, typer.Option("--one-by-one", help="Train clients one after another (the reference path).")]
 
 
@@ -37,7 +38,7 @@ def console() -> Console:
 
 @app.command()
 def run(what: Annotated[str, typer.Argument(metavar="[RECIPE or SPEC.json]")] = "fedavg", sets: Sets = None,
-        rounds: Rounds = None, out: Out = None, device: Device = None, seeds: Seeds = 1, one_by_one: Single = False):
+        rounds: Rounds = None, out: Out = None, device: Device = None, seeds: Seeds = "1", one_by_one: Single = False):
     """Run a recipe or a spec file, write the run folder, print the result."""
     from . import OneByOne
     from .session import _folder as folder_for
@@ -47,11 +48,11 @@ def run(what: Annotated[str, typer.Argument(metavar="[RECIPE or SPEC.json]")] = 
     folder = folder_for(experiment, out)
     console().print(f"{experiment.name}: {experiment.forecast(device)}", soft_wrap=True)
     executor = OneByOne() if one_by_one else None
-    finish(folder, lambda: go(experiment, folder, executor, device, seeds, progress=True))
+    finish(folder, lambda: go(experiment, folder, executor, device, value(seeds), progress=True))
 
 
 @app.command()
-def resume(folder: Path):
+def resume(folder: Folder):
     """Go on with a run that was stopped, interrupted or killed."""
     from .run import open_run
 
@@ -59,7 +60,7 @@ def resume(folder: Path):
 
 
 @app.command()
-def show(folder: Path):
+def show(folder: Folder):
     """Print what a run folder holds."""
     from .run import open_run
     from .show import table
@@ -90,19 +91,23 @@ def finish(folder: Path, work: Callable[[], Run]) -> None:
     try:
         done = work()
     except KeyboardInterrupt:
-        there = f"what was recorded stays; go on with fedlab resume {folder}"
-        raise typer.Exit(_say(f"interrupted: {there if folder.exists() else 'nothing was recorded yet'}", 130)) from None
+        way = "nothing was written"
+        if folder.exists():
+            way = f"what was recorded stays; go on with fedlab resume {folder}"
+        raise typer.Exit(_say(f"interrupted: {way}", 130)) from None
     table(done, console())
     raise typer.Exit(1 if any(r.status == "failed" for r in (done, *done.replicates)) else 0)
 
 
-def read(what: str, sets: list[str], rounds: int | None):
+def read(what: str, sets: list[str], rounds: str | None):
     """The experiment that the command line names. Raises BadInput."""
     from . import Experiment, recipe
+    from .recipes import BOOK
 
-    if what and Path(what).is_dir():
+    known = what in BOOK   # before files: a run folder may be called like its recipe
+    if not known and what and Path(what).is_dir():
         raise BadInput(f"{what!r} is a folder; go on with the run in it by fedlab resume, or give a spec file")
-    if what.endswith(".json") or Path(what).is_file():
+    if not known and (what.endswith(".json") or Path(what).is_file()):
         try:
             experiment = Experiment.from_json(Path(what).read_bytes())
         except OSError as error:
@@ -114,19 +119,24 @@ def read(what: str, sets: list[str], rounds: int | None):
         experiment = recipe(what)
     changes = {}
     for text in sets:
-        path, sign, value = text.partition("=")
+        path, sign, given = text.partition("=")
         if not sign or not path:
             raise BadInput(f"--set {text!r} is no FIELD=VALUE; write --set local.lr=0.05")
-        try:
-            changes[path.strip()] = json.loads(value)
-        except ValueError as error:
-            if value.strip().startswith(("{", "[", '"')):   # meant as JSON; perhaps the shell took its quotes
-                raise BadInput(f"--set {text!r} holds broken JSON ({error}); put the value in single quotes: "
-                               "--set aggregate='{\"part\":\"mean\",\"weights\":\"uniform\"}'") from None
-            changes[path.strip()] = value.strip()
+        changes[path.strip()] = value(given)
     if rounds is not None:
-        changes["rounds"] = rounds
+        changes["rounds"] = value(rounds)
     return experiment.changed(**changes)
+
+
+def value(text: str):
+    """JSON, or else a plain word. Raises BadInput for what was meant as JSON and is none."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        if text.strip().startswith(("{", "[", '"')):   # perhaps the shell took its quotes
+            raise BadInput(f"{text} is no JSON ({error}); put it in single quotes: "
+                           "--set aggregate='{\"part\":\"mean\",\"weights\":\"uniform\"}'") from None
+        return text.strip()
 
 
 def main() -> None:
@@ -141,18 +151,14 @@ def main() -> None:
 def _status(words: list[str]) -> int:
     try:
         status = app(words or ["--help"], "fedlab", standalone_mode=False)
-        sys.stdout.flush()
         return (status or 0) if words else 2
-    except KeyboardInterrupt:
-        return _say("interrupted", 130)
+    except (KeyboardInterrupt, typer.Abort):   # before there was a run
+        return _say("interrupted: nothing was written", 130)
     except BadInput as error:
         return _say(str(error), 2)
     except USAGE as error:
         about = error.ctx.command_path if error.ctx else "fedlab"
         return _say(f"{error.format_message().rstrip('.')}; see {about} --help", 2)
-    except BrokenPipeError:                    # the reader of a pipe (head, less) has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except (OSError, RuntimeError) as error:   # a full disk, a mismatch, torch giving up: the run failed
         return _say(str(error), 1)
 

@@ -63,7 +63,7 @@ class Spec(BaseModel):
                     {"names": " or ".join(names), "given": " and ".join(f"{n}={fields[n]}" for n in given)})
             if given:
                 fields.update({n: None for n in names if n not in given})
-            elif all(n in fields for n in names):
+            elif all(fields.get(n, cls.model_fields[n].default) is None for n in names):
                 raise PydanticCustomError("worded", "needs one of {names}: give it a value",
                                           {"names": " or ".join(names)})
         return fields

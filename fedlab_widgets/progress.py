@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from .events import Evaluated, Event, RoundEnded
+from .events import Evaluated, Event, RoundEnded, Started
 from .spec import Experiment
 
 
@@ -16,18 +16,23 @@ def bar(experiment: Experiment, done: int, wanted: bool | None) -> Iterator[Call
     if not (sys.stderr.isatty() or "ipykernel" in sys.modules if wanted is None else wanted):
         yield lambda event: None
         return
+    from rich import progress as rich
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("rounds ·"),
-               TimeElapsedColumn(), TextColumn("· left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    text = rich.TextColumn
+    columns = (text("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn(), text("rounds ·"),
+               rich.TimeElapsedColumn(), text("· left"), rich.TimeRemainingColumn(), text("{task.fields[note]}"))
+    with rich.Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(experiment.name, total=experiment.rounds, completed=done, note="")
+        guess = float("nan")
 
         def draw(event: Event) -> None:
-            if isinstance(event, RoundEnded):
+            nonlocal guess
+            if isinstance(event, Started):
+                guess = event.majority
+            elif isinstance(event, RoundEnded):
                 progress.update(task, completed=event.round)
             elif isinstance(event, Evaluated) and event.metrics.get("accuracy") is not None:
-                progress.update(task, note=f"accuracy {event.metrics['accuracy']:.3f}")
+                progress.update(task, note=f"accuracy {event.metrics['accuracy']:.3f} ({guess:.3f} by guessing)")
 
         yield draw

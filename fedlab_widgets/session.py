@@ -101,6 +101,9 @@ def _drive(folder: RunFolder, plan: Plan, state: State, executor: Executor, stop
     try:
         with one_thread(), bar(plan.experiment, state.round, progress) as draw:
             for event, now in steps:
+                ended = isinstance(event, (Stopped, Failed))
+                if ended and now is not None:
+                    folder.keep(now)   # before the last word: who reads "finished" finds the last state
                 if _name(event) in recorded:
                     _same(event, recorded[_name(event)])
                 else:
@@ -108,13 +111,12 @@ def _drive(folder: RunFolder, plan: Plan, state: State, executor: Executor, stop
                 draw(event)
                 if isinstance(event, (Warned, Failed)):
                     warnings.warn(f"round {event.round}: {event.text}", stacklevel=3)
-                state, ended = now or state, isinstance(event, (Stopped, Failed))
-                if now is not None and (ended or time.monotonic() - kept >= max(KEEP_EVERY, cost / KEEP_SHARE)):
+                state = now or state
+                if now is not None and not ended and time.monotonic() - kept >= max(KEEP_EVERY, cost / KEEP_SHARE):
                     start = time.monotonic()
                     folder.keep(now)
                     kept, cost = time.monotonic(), time.monotonic() - start
-                    if not ended:
-                        folder.record(Checkpointed(now.round, cost))
+                    folder.record(Checkpointed(now.round, cost))
     # Whatever ends the loop, the snapshot stays as it is: a round torn in the middle may have written some client rows.
     except KeyboardInterrupt:
         folder.record(Stopped(state.round, "interrupted"))

@@ -24,25 +24,26 @@ LEAST = 80   # columns of a terminal that the table of rounds needs: a figure is
 def table(run: Run, console: Console) -> None:
     """A run in words and numbers: a few rounds, then what the last one means."""
     history, e = run.history, run.experiment
-    more = "" if run.status == "finished" else f"; go on with fedlab resume {run.path}"
+    console.width = max(console.width, LEAST)
+    more = "" if run.status in ("finished", "failed") else f"; go on with fedlab resume {run.path}"
     console.print(f"\n{e.name} in {run.path} {STATUS[run.status]}: {len(history)} of {e.rounds} rounds{more}",
                   soft_wrap=True)
     if run.reason:
         console.print(run.reason, style="bold", soft_wrap=True)
     read = history[history.accuracy.notna()]
     if len(read):
-        console.print(_grid(run, read), width=max(console.width, LEAST), crop=False)
+        console.print(_grid(run, read))
     for line in words(run, read):
         console.print(line, soft_wrap=True)
 
 
 def _grid(run: Run, read) -> Table:
     grid = Table(box=None, header_style="bold", pad_edge=False)
-    columns = {"round\n": [f"{r:.0f}" for r in read["round"]], "test\naccuracy": _figures(read.accuracy, 3),
-               "test\nloss": _figures(read.loss, 3), "worst\nclient": _figures(read.worst_client, 3),
-               "best\nclient": _figures(read.best_client, 3), "sent up\na round": [size(b) for b in read.bytes_up],
-               "epsilon\nso far": _figures(read.epsilon, 2), "disparity\nglobal": _figures(read.global_disparity, 4),
-               "in bits\nlocal": _figures(read.local_disparity, 4)}
+    columns = {"round": [f"{r:.0f}" for r in read["round"]], "test\naccuracy": _figures(read.accuracy, 3),
+               "by\nguess": _figures([run.majority] * len(read), 3), "test\nloss": _figures(read.loss, 3),
+               "worst\nclient": _figures(read.worst_client, 3), "best\nclient": _figures(read.best_client, 3),
+               "sent\nup": [size(b) for b in read.bytes_up], "epsilon\nso far": _figures(read.epsilon, 2),
+               "global\nbits": _figures(read.global_disparity, 4), "local\nbits": _figures(read.local_disparity, 4)}
     columns = {name: cells for name, cells in columns.items() if set(cells) != {"–"}}   # what this run has not
     for name in columns:
         grid.add_column(name, justify="right", no_wrap=True)
@@ -58,14 +59,14 @@ def words(run: Run, read) -> list[str]:
     history = run.history
     if len(history):
         lines.append(f"Sent in all: {size(history.bytes_up.sum())} up, {size(history.bytes_down.sum())} down, in "
-                     f"{history.trips.iloc[-1]:,.0f} client visits and {history.seconds.sum():.3g} s of computing.")
+                     f"{history.trips.iloc[-1]:,.0f} client visits and {history.seconds.sum():.1f} s of training.")
     finals = [r.history.accuracy.dropna() for r in (run, *run.replicates)]
     if run.replicates and all(len(f) for f in finals):
         final = [f.iloc[-1] for f in finals]
         mean = sum(final) / len(final)
         spread = (sum((a - mean)**2 for a in final) / (len(final) - 1))**0.5
-        lines.append(f"Over {len(final)} seeds the last test accuracy is {mean:.4f} ± {spread:.4f} (standard deviation); "
-                     f"the table above is of the first, the others are beside it in {run.path.parent}.")
+        lines.append(f"Over {len(final)} seeds the last test accuracy is {mean:.4f} ± {spread:.4f} (standard "
+                     f"deviation); what stands above is of the first, the others lie beside it in {run.path.parent}.")
     for other in (r for r in run.replicates if r.status != "finished"):
         lines.append(f"{other.path} {STATUS[other.status]}{': ' + other.reason if other.reason else ''}.")
     notes = Counter(e.text for e in run.events if isinstance(e, Warned))
@@ -88,9 +89,10 @@ def _reading(run: Run, last) -> list[str]:
                      f"points apart, and to those with the favourable label {100 * last.opportunity_gap:.1f} points "
                      f"apart ({groups}).")
     if not math.isnan(last["unique"]):
+        unique = f"unique {last['unique']:.4f}"
         lines.append(f"What the answer tells of the group, in bits, on the {rows} (plug-in): global disparity "
-                     f"{last.global_disparity:.4f} = unique {last['unique']:.4f} + redundant {last.redundant:.4f}; local "
-                     f"disparity {last.local_disparity:.4f} = unique {last['unique']:.4f} + masked {last.masked:.4f}.")
+                     f"{last.global_disparity:.4f} = {unique} + redundant {last.redundant:.4f}; local disparity "
+                     f"{last.local_disparity:.4f} = {unique} + masked {last.masked:.4f}.")
     if not math.isnan(last.unique_hi):
         lines.append(f"A fair model would show by chance: unique up to {last.unique_hi:.4f}, redundant up to "
                      f"{last.redundant_hi:.4f}, masked up to {last.masked_hi:.4f} bits (95 % band).")

@@ -11,11 +11,12 @@ from pydantic_core import PydanticCustomError
 
 from .aggregate import Mean
 from .distribute import Broadcast
+from .drafts import draft, put
 from .encode import Update
 from .evaluate import Accuracy, Decomposition, Gaps
 from .local import SGD
 from .nets import MLP
-from .part import BadInput, Part, Spec, bad_input, catalogue, slot, slots, worded
+from .part import BadInput, Spec, bad_input, slot, slots, worded
 from .partition import ByGroup
 from .schedule import Lockstep
 from .server import Apply
@@ -99,10 +100,10 @@ class Experiment(Spec):
         `changed(**{"local.lr": 0.05, "aggregate": "median"})`; a step in a list is its number (`local.correct.0.mu`).
         Naming one of two alternatives (`local.steps`, `privatise.epsilon`) clears the other.
         """
-        draft = _draft(self)
+        fields = draft(self)
         for path in sorted(changes, key=lambda p: p.count(".")):
-            _put(draft, path, changes[path], changes)
-        return _validated(draft)
+            put(fields, path, changes[path], changes)
+        return _validated(fields)
 
     def forecast(self, device: str | None = None):
         """What the run will cost: see `Forecast`. Trains a few steps to measure the time."""
@@ -165,62 +166,6 @@ def misfits(e: Experiment):
         elif e.schedule.sampling(1000) is None:
             yield (f"privatise = {e.privatise.name} cannot account for schedule = {e.schedule.name}: nothing is known "
                    "of who takes part; choose the sampler poisson, fixed or full")
-
-
-def _draft(value: Any) -> Any:
-    """Specs as dictionaries, all the way down, so that a path can be written into them."""
-    if isinstance(value, Spec):
-        return {name: _draft(v) for name, v in value.draft().items()}
-    return [_draft(v) for v in value] if isinstance(value, tuple) else value
-
-
-def _put(draft: Any, path: str, value: Any, changes: dict) -> None:
-    *steps, last = path.split(".")
-    here: Any = draft
-    for i, step in enumerate(steps):
-        inner = _step(here, step)
-        if isinstance(inner, Part):            # a part set by an earlier, shorter key of the same call
-            inner = _draft(inner)
-            _set(here, step, inner)
-        if isinstance(inner, str):
-            inner = {"part": inner}
-            _set(here, step, inner)
-        if not isinstance(inner, (dict, list)):
-            where = ".".join(steps[:i + 1])
-            raise BadInput(f"{path} cannot be set: {where} is {inner!r}, which has no fields"
-                           + (f"; choose a part first, {where}=NAME (see fedlab list)" if inner is None else ""))
-        here = inner
-    if isinstance(here, dict):
-        group = next((names for cls in _classes(here) for names in cls.alternatives if last in names), ())
-        prefix = path[:len(path) - len(last)]
-        for other in group:                    # naming one alternative clears the others, unless they are named too
-            if other != last and value is not None and prefix + other not in changes:
-                here[other] = None
-    _set(here, last, value)
-
-
-def _classes(here: dict) -> list[type[Part]]:
-    name = str(here.get("part", "")).lower().replace("-", "_")
-    return [shelf[name] for shelf in catalogue().values() if name in shelf]
-
-
-def _step(here: Any, step: str) -> Any:
-    if isinstance(here, list):
-        if not step.isdigit() or int(step) >= len(here):
-            raise BadInput(f"{step!r} is no place in a list of {len(here)}; count from 0")
-        return here[int(step)]
-    if step not in here:
-        fields = ", ".join(k for k in here if k != "part")
-        raise BadInput(f"{step} is no field here; the fields are {fields}")
-    return here[step]
-
-
-def _set(here: Any, step: str, value: Any) -> None:
-    if isinstance(here, list):
-        _step(here, step)
-        here[int(step)] = value
-    else:
-        here[step] = value
 
 
 def python(value: Any, indent: int = 0) -> str:

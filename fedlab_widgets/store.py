@@ -78,14 +78,21 @@ class RunFolder:
         try:
             return Experiment.from_json(self._read(SPEC))
         except BadInput as error:
-            kept = self.path / SOURCES
-            hint = f" Parts of your own must be defined first; their source is kept in {kept}" if kept.is_file() else ""
-            raise BadInput(f"{self.path / SPEC}: {error}{hint}") from None
+            raise BadInput(f"{self.path / SPEC}: {error}{self._own_parts()}") from None
+
+    def _own_parts(self) -> str:
+        try:
+            names = ", ".join(json.loads((self.path / SOURCES).read_bytes()))
+        except (OSError, ValueError):
+            return ""   # the usual case: there are none
+        return f" Parts of your own must be defined first: the source of {names} is kept in {self.path / SOURCES}"
 
     def _bring_back_rows(self) -> None:
         try:
             task = json.loads(self._read(SPEC))["task"]
-            task = arrays.Arrays(**{k: v for k, v in task.items() if k != "part"})
+            if task.pop("part") != arrays.Arrays.name:
+                return
+            task = arrays.Arrays(**task)
         except (ValueError, KeyError, TypeError, AttributeError):
             return   # `experiment` says what is wrong with the spec
         try:
@@ -117,7 +124,7 @@ class RunFolder:
                 found.append(events.from_json(line.decode()))
             except ValueError as error:
                 raise BadInput(f"{path} is damaged in line {number} ({error}); restore it from a copy, or delete that "
-                               "line and those after it to keep what came before") from None
+                               f"line, those after it and {SNAPSHOT}: fedlab resume computes them again") from None
         return found
 
     def drop_torn_line(self) -> None:
@@ -135,7 +142,7 @@ class RunFolder:
         """Replace the snapshot by this state: on disk before the old one goes. Raises DiskProblem."""
         tensors = {k: t.cpu().contiguous() for k, t in flatten(state).items()}
         about = {"schema": str(SCHEMA), "round": str(state.round), "time": repr(state.time), "trips": str(state.trips),
-                 "digest": _digest(tensors)}
+                 "events": str(self._lines()), "digest": _digest(tensors)}
         try:
             with (self.path / EVENTS).open("ab") as file:
                 os.fsync(file.fileno())   # events before the state that follows from them
@@ -158,12 +165,17 @@ class RunFolder:
                                f"reads versions 1 to {SCHEMA}); update it")
             if about["digest"] != _digest(tensors):
                 raise ValueError("its checksum is wrong")
+            if int(about["events"]) > self._lines():   # a resume would leave a gap in the record
+                raise ValueError(f"it follows {about['events']} events, and {self._lines()} of them are recorded")
             return unflatten(tensors, about, blank)
         except (SafetensorError, ValueError, KeyError, TypeError, IndexError) as error:
             if isinstance(error, BadInput):
                 raise
             raise BadInput(f"{path} is damaged ({error}); delete it, and the run is computed again from the start and "
                            "held against what was recorded") from None
+
+    def _lines(self) -> int:
+        return self._read(EVENTS).count(b"\n") if (self.path / EVENTS).is_file() else 0
 
     def _write(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all."""

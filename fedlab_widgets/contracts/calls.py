@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -12,10 +13,10 @@ from torch import Tensor
 from .. import seeds
 from ..engine import blocks
 from ..evaluate.measure import measure
-from ..plan import Plan, begin
-from ..types import Block, Cohort, Kind, Memory, Space, State, never
+from ..types import Block, Cohort, Kind, Space, State, never
 from ..world import build
 from .rules import moved
+from .toy import Case
 
 BUSY = 5   # clients in a call: fewer than there are, and not a power of two
 
@@ -39,13 +40,15 @@ class Call:
         return self.hook(self.each if each is None else each, self.common)
 
 
-@dataclass(frozen=True)
 class Setting:
-    """Where calls are made: a plan in some precision and place, and the same state moved there."""
+    """Where calls are made: the plan of a case in some precision and place, and the same state moved there."""
 
-    part: Any
-    plan: Plan
-    state: State
+    def __init__(self, case: Case, dtype: str = "float32", device: str = "cpu"):
+        self.part, self.case, self.plan = case.part, case, case.plan(device, precision=dtype)
+
+    @cached_property
+    def state(self) -> State:
+        return moved(self.case.state, self.world.dtype, self.world.device)
 
     @property
     def world(self):
@@ -78,11 +81,6 @@ class Setting:
         """Model rows [C, P] that differ between clients; padding stays zero."""
         layout = self.world.layout
         return layout.real.put(layout.real.take(self.state.model + 0.1 * self.rows(layout.total)))
-
-
-def setting(case, dtype: str = "float32", device: str = "cpu") -> Setting:
-    plan = case.plan(device, precision=dtype)
-    return Setting(case.part, plan, moved(case.state, plan.world.dtype, plan.world.device))
 
 
 def calls(s: Setting) -> list[Call]:
@@ -143,7 +141,8 @@ def _correct(s):
     step = (Call("affine", lambda e, c: s.part.affine(c["world"], e["start"], e["mine"]), each, common)
             if s.part.linear else
             Call("grad", lambda e, c: s.part.grad(e["g"], e["w"], e["start"], e["mine"]), each, common))
-    finish = Call("finish", lambda e, c: s.part.finish(c["world"], e["start"], e["w"], e["path"], e["mine"]), each, common)
+    finish = Call("finish", lambda e, c: s.part.finish(
+        c["world"], e["start"], e["w"], e["path"], e["mine"]), each, common)
     fold = Call("fold", lambda e, c: s.part.fold(c["world"], c["value"], c["memory"], 0.5), {},
                 {"world": s.world, "value": _value(s), "memory": joint}, "value")
     return [step, finish, fold]
@@ -152,20 +151,20 @@ def _correct(s):
 def spaces(s: Setting) -> list[Space]:
     """Rows to encode: as this run sends them, two blocks, a single column."""
     kind = min(s.part.takes & {Kind.VALUES} or s.part.takes)
-    return [s.plan.space, Space((Block("update", 40, kind), Block("control", 3, kind))), Space((Block("update", 1, kind),))]
+    return [s.plan.space, *(Space(tuple(Block(name, width, kind) for name, width in blocks))
+                            for blocks in ([("update", 40), ("control", 3)], [("update", 1)]))]
 
 
 def _encode(s):
     found = []
     for space in spaces(s):
-        plan = replace(s.plan, space=space)
         mine = s.part.init(s.world, space)
         for table in mine.own.values():
             table.scatter(s.ids, 0.1 * s.rows(table.fill.numel(), purpose="memory").view(-1, *table.fill.shape))
         each = {"rows": s.rows(space.width), "keys": s.keys("encode"), "mine": mine.of(s.ids)}
         arrays = s.part.encode(each["rows"], space, each["keys"], each["mine"])[0]
-        found += [Call("encode", lambda e, c, sp=plan.space: s.part.encode(e["rows"], sp, e["keys"], e["mine"]), each),
-                  Call("decode", lambda e, c, sp=plan.space: s.part.decode(e["arrays"], sp), {"arrays": arrays})]
+        found += [Call("encode", lambda e, c, sp=space: s.part.encode(e["rows"], sp, e["keys"], e["mine"]), each),
+                  Call("decode", lambda e, c, sp=space: s.part.decode(e["arrays"], sp), {"arrays": arrays})]
     return found
 
 
@@ -181,7 +180,8 @@ def _attack(s):
 
 def _privatise(s):
     each = {"rows": 3 * s.rows(9), "keys": s.keys("local noise")}
-    noise = Call("noise", lambda e, c: s.part.noise(c["total"], s.plan.ledger, 1.0, s.world.keys("privacy noise", 1, 0)),
+    key = s.world.keys("privacy noise", 1, 0)
+    noise = Call("noise", lambda e, c: s.part.noise(c["total"], s.plan.ledger, 1.0, key),
                  {}, {"total": s.rows(9, 1)[0]}, "value")
     return [Call("client", lambda e, c: s.part.client(e["rows"], e["keys"]), each),
             Call("bound", lambda e, c: s.part.bound(e["rows"]), each), noise]
@@ -210,7 +210,8 @@ def _aggregate(s):
 
 def _server(s):
     common = {"world": s.world, "state": s.state, "value": _value(s), "memory": s.state.memory["server"]}
-    return [Call("step", lambda e, c: s.part.step(c["world"], c["state"], c["value"], c["memory"]), {}, common, "value")]
+    return [Call("step", lambda e, c: s.part.step(c["world"], c["state"], c["value"], c["memory"]), {}, common,
+                 "value")]
 
 
 def _evaluate(s):
@@ -225,5 +226,3 @@ CALLS: dict[str, Callable[[Setting], list[Call]]] = {
     "distribute": _distribute, "local": _local, "correct": _correct, "encode": _encode, "attack": _attack,
     "privatise": _privatise, "aggregate": _aggregate, "server": _server, "evaluate": _evaluate,
 }
-
-__all__ = ["Call", "Memory", "Setting", "begin", "calls", "combined", "setting", "spaces"]

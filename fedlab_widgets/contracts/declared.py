@@ -9,6 +9,7 @@ import typing
 from typing import Any, Literal
 
 import annotated_types as at
+from pydantic import TypeAdapter, ValidationError
 
 from ..aggregate import Mean
 from ..part import BadInput, Part, catalogue
@@ -70,7 +71,8 @@ def json(case):
         source = e.to_python().replace("import fedlab_widgets as fl", "")
         space = {"fl": types.SimpleNamespace(**names), **names}
         exec(source, space)   # our own printer's output
-        need(space["experiment"] == e, f"{part!r} comes back from Python source as {_found(case, space['experiment'])!r}")
+        back = space["experiment"]
+        need(back == e, f"{part!r} comes back from Python source as {_found(case, back)!r}")
 
 
 @contract("ranges")
@@ -137,7 +139,8 @@ def _bad(annotation: Any, marks: list) -> list:
         return _bad(inside[0], [*marks, *inside[1:]])
     if origin in (typing.Union, types.UnionType):
         options = [a for a in inside if a is not type(None)]
-        return [v for v in _bad(options[0], marks) if v is not None] if len(options) == 1 else ["no such value"]
+        found = [v for a in options for v in _bad(a, marks if len(options) == 1 else []) if v is not None]
+        return [v for v in found if not any(_accepts(a, v) for a in options)] if len(options) > 1 else found
     if origin is tuple:
         short = [()] if any(getattr(m, "min_length", 0) for m in _flat(marks)) else []
         long = [m.max_length for m in _flat(marks) if getattr(m, "max_length", None)]
@@ -149,6 +152,14 @@ def _bad(annotation: Any, marks: list) -> list:
     if isinstance(annotation, type) and issubclass(annotation, Part):
         return ["no such part", 3, None]
     return [*WRONG_TYPE.get(annotation, []), *_outside(annotation, _flat(marks))]
+
+
+def _accepts(annotation: Any, value: Any) -> bool:
+    try:
+        TypeAdapter(annotation).validate_python(value)
+    except ValidationError:
+        return False
+    return value == value and value not in (float("inf"),)   # parts take no such numbers
 
 
 WRONG_TYPE = {int: ["many", 1.5, None], float: ["many", float("nan"), float("inf"), None], bool: ["perhaps", 7, None],

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .calls import Call, Setting, calls, setting
+from ..world import _world
+from .calls import Call, Setting, calls
 from .declared import variants
 from .rules import Broken, Skip, contract, difference, frozen, leaves, need, pick
 from .toy import Case, one_thread
@@ -23,15 +24,18 @@ def _cases(case: Case) -> list[Case]:
 def untouched(case):
     """Inputs, the world and the class are bit for bit as before after every hook."""
     for c in _cases(case):
-        s = setting(c)
+        s = Setting(c)
         kept = _of_class(type(case.part))
         for call in calls(s):
             before = frozen((call.each, call.common, s.state, s.world))
             call()
             now = frozen((call.each, call.common, s.state, s.world))
             changed = [path for (path, a), (_, b) in zip(before, now, strict=True) if difference(a, b)]
+            if changed:
+                _world.cache_clear()   # it may have spoilt the toy world for whoever comes next
             need(not changed, f"{call.name} changes its input {_name(changed)} in place; return new tensors")
-        need(_of_class(type(case.part)) == kept, "it keeps something on its class; what must be remembered goes into Memory")
+        same = _of_class(type(case.part)) == kept
+        need(same, "it keeps something on its class; what must be remembered goes into Memory")
 
 
 def _name(paths: list[str]) -> str:
@@ -40,9 +44,9 @@ def _name(paths: list[str]) -> str:
 
 def _of_class(cls) -> dict[str, str]:
     """The plain attributes of a class and their content."""
-    hidden = ("_abc_", "__", "model_", "_pydantic")
+    hidden, code = ("_abc_", "__", "model_", "_pydantic"), (classmethod, property, staticmethod)
     return {name: repr(v) for name, v in vars(cls).items()
-            if not name.startswith(hidden) and not callable(v) and not isinstance(v, (classmethod, property, staticmethod))}
+            if not name.startswith(hidden) and not callable(v) and not isinstance(v, code)}
 
 
 @contract("repeat")
@@ -51,9 +55,9 @@ def repeat(case):
     for c in _cases(case):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
-            first = [(call.name, frozen(call()), frozen(call())) for call in calls(setting(c))]
+            first = [(call.name, frozen(call()), frozen(call())) for call in calls(Setting(c))]
             torch.manual_seed(2)
-            second = [frozen(call()) for call in calls(setting(c))]
+            second = [frozen(call()) for call in calls(Setting(c))]
         for (name, a, b), later in zip(first, second, strict=True):
             found = difference(a, b) or difference(a, later)
             need(not found, f"{name} gives another result for the same inputs: {found}; draw from keys, with seeds.py")
@@ -63,7 +67,7 @@ def repeat(case):
 def precision(case):
     """In float32 and float64, the results come in the run's precision and agree to 0.2 % of the largest number."""
     for c in _cases(case):
-        for a, b in zip(calls(setting(c)), calls(setting(c, "float64")), strict=True):
+        for a, b in zip(calls(Setting(c)), calls(Setting(c, "float64")), strict=True):
             one, two = a(), b()
             _typed(a, one, torch.float32)
             _typed(b, two, torch.float64)
@@ -76,15 +80,15 @@ def precision(case):
 def permuted(case):
     """Clients in another order: the same rows in that order, or the same result, within 1e-12 in float64."""
     for c in _cases(case):
-        for call in _with_clients(setting(c, "float64")):
+        for call in _with_clients(Setting(c, "float64")):
             count = _count(call)
-            order = torch.arange(count).flip(0).roll(1)
-            expected, got = call(), call(pick(call.each, order))
-            if call.out in ("rows", "joint"):
-                expected = _rows_of(expected, order, count)
-                got = _rows_of(got, torch.arange(count), count)
-            found = difference(expected, got, TOLERANCE)
-            need(not found, f"{call.name} depends on the order of the clients: {found}")
+            for order in (torch.arange(count).roll(1), torch.arange(count).flip(0)):
+                expected, got = call(), call(pick(call.each, order))
+                if call.out in ("rows", "joint"):
+                    expected = _rows_of(expected, order, count)
+                    got = _rows_of(got, torch.arange(count), count)
+                found = difference(expected, got, TOLERANCE)
+                need(not found, f"{call.name} depends on the order of the clients: {found}")
 
 
 @contract("pieces", "task", "net", "distribute", "local", "correct", "encode", "attack", "privatise")
@@ -92,7 +96,7 @@ def pieces(case):
     """A client's result is the same alone, in pairs and among all: bit for bit in pieces, within 1e-12 alone."""
     with one_thread():
         for c in _cases(case):
-            for call in _with_clients(setting(c, "float64")):
+            for call in _with_clients(Setting(c, "float64")):
                 if call.out != "rows":
                     continue
                 count, whole = _count(call), call()
@@ -118,7 +122,7 @@ def cuda(case):
     if not torch.cuda.is_available():
         raise Skip("there is no CUDA GPU here")
     for c in _cases(case):
-        here, there = setting(c, "float64"), setting(c, "float64", "cuda:0")
+        here, there = Setting(c, "float64"), Setting(c, "float64", "cuda:0")
         for a, b in zip(calls(here), calls(there), strict=True):
             found = difference(a(), b(), TOLERANCE)
             need(not found, f"{a.name} on CPU and CUDA: {found}")

@@ -29,6 +29,7 @@ from ..types import State, never
 from ..world import world_of
 
 ROWS, CLIENTS, ROUNDS, WARM = 220, 10, 4, 2
+BASE = {"name": "contract", "rounds": ROUNDS, "seed": 3}
 
 
 class Excerpt(Task):
@@ -79,7 +80,7 @@ def images() -> Arrays:
 def _net(net: Part) -> dict:
     """A net, with the first of the toy tasks that it can read."""
     for task in (table(), images()):
-        e = Experiment(**BASE(), **{"net": net, "task": task})
+        e = Experiment(**BASE, net=net, task=task)
         try:
             world_of(e, torch.device("cpu"))
             return {"net": net, "task": task}
@@ -100,15 +101,12 @@ PLACES: dict[str, tuple[str, Callable[[Part], dict]]] = {
     "correct": ("local.correct.0", lambda p: {"local": SGD(steps=3, batch=8, correct=(p,))}),
     "encode": ("encode", lambda p: {"encode": p}),
     "attack": ("attack", lambda p: {"attack": p}),
-    "privatise": ("privatise", lambda p: {"privatise": p, "aggregate": Mean(weights="uniform", denominator="expected")}),
+    "privatise": ("privatise", lambda p: {"privatise": p,
+                                          "aggregate": Mean(weights="uniform", denominator="expected")}),
     "aggregate": ("aggregate", lambda p: {"aggregate": p}),
     "server": ("server", lambda p: {"server": p}),
     "evaluate": ("evaluate.readings.0", lambda p: {"evaluate": Evaluation(readings=(p,), clients=CLIENTS)}),
 }
-
-
-def BASE() -> dict:
-    return {"name": "contract", "rounds": ROUNDS, "seed": 3}
 
 
 def _rest() -> dict:
@@ -140,7 +138,7 @@ class Case:
         return _rest() | self.place(self.part)
 
     def experiment(self, **changes) -> Experiment:
-        return Experiment(**(BASE() | self._fields | changes))
+        return Experiment(**(BASE | self._fields | changes))
 
     def plan(self, device: str = "cpu", **changes) -> Plan:
         e = self.experiment(**changes)

@@ -56,7 +56,6 @@ class Poisson(Sampler):
     certain = False
 
     q: float = Field(0.1, gt=0, le=1, description="chance of each client to join a round")
-
     cap: int | None = Field(None, ge=1, le=1_000_000, description="clients that come at most; no cap when empty")
 
     def draw(self, eligible, key):
@@ -64,7 +63,13 @@ class Poisson(Sampler):
         return seeds.subset(seeds.fold(key, 1), eligible, count)
 
     def rate(self, eligible):
-        return self.q
+        cap, q = self.cap, self.q
+        if cap is None or cap >= eligible:
+            return q
+        from scipy.stats import binom  # slow to import
+
+        # E min(X, cap) for X ~ Bin(n, q) is n q P(Bin(n - 1, q) < cap - 1) + cap P(X >= cap).
+        return float(q * binom.cdf(cap - 2, eligible - 1, q) + cap / eligible * binom.sf(cap - 1, eligible, q))
 
     def sampling(self, eligible):
         if self.cap is not None and self.cap < eligible:
