@@ -25,6 +25,12 @@ written once, in `engine.py`.
 Median()
 """
 
+import os
+
+# MKL otherwise picks kernels by the alignment of each matrix, and a client's place in a chunk would change its bits. It
+# reads this at the process's first product; the cost was not measurable.
+os.environ.setdefault("MKL_CBWR", "AUTO")
+
 from .aggregate import Mean, Median
 from .attack import LabelFlip, SignFlip
 from .contracts import check_part

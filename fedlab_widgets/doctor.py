@@ -10,7 +10,6 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from .forecast import size
 
@@ -19,12 +18,12 @@ NEEDED_DISK = 200 * 10**6
 
 def report(console: Console) -> bool:
     """Print one line a finding; True when nothing is wrong."""
-    findings = list(checks())
-    grid = Table(box=None, show_header=False, pad_edge=False)
-    for good, what, remedy in findings:
-        grid.add_row("ok" if good else "WRONG", what if good else f"{what}: {remedy}")
-    console.print(grid)
-    return all(good for good, _, _ in findings)
+    wrong = 0
+    for good, what, remedy in checks():   # each as it is found: the data take a moment
+        console.print(f"ok     {what}" if good else f"WRONG  {what}: {remedy}", soft_wrap=True)
+        wrong += not good
+    console.print(f"\n{wrong} to put right" if wrong else "\nNothing is missing", soft_wrap=True)
+    return not wrong
 
 
 def checks():

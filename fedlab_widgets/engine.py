@@ -139,10 +139,11 @@ def _commit(plan: Plan, state: State, sent: list[Sent], cohort: Cohort, value: d
     """Write what clients keep, fold what they share, move the model. Raises FloatingPointError if it is not finite."""
     e, world = plan.experiment, plan.world
     model, server = e.server.step(world, state, value, state.memory["server"])
-    if not bool(torch.isfinite(model).all()):
+    kept = torch.cat([s.kept for s in sent]) if sent and state.own is not None else model[:0]
+    if not bool(torch.isfinite(model).all() and torch.isfinite(kept).all()):
         raise FloatingPointError
-    if sent and state.own is not None:
-        state.own.scatter(cohort.ids, torch.cat([s.kept for s in sent]))
+    if len(kept):
+        state.own.scatter(cohort.ids, kept)
     for place in ("local", "encode"):
         for name, table in state.memory[place].own.items():
             if sent:

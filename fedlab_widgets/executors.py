@@ -34,6 +34,7 @@ class Executor(ABC):
 class Stacked(Executor):
     """Trains `chunk` clients at a time as one batch dimension; sized to the cache when None.
 
+    The bits are the same for any chunk of two or more; alone (chunk 1), a convolution's may differ in the last place.
     Raises BadInput for a chunk below 1.
     """
 

@@ -44,7 +44,7 @@ class Columns:
 class Layout:
     """Names, shapes and offsets of a net's tensors in the flat row [P]; each starts at a 64-byte boundary.
 
-    Tied weights appear once. P counts the padding; `real.width` is the number of parameters and is what is priced.
+    Tied weights appear once, frozen ones (requires_grad = False) not at all: they stay as built. P counts padding; `real.width` is the number of parameters and is what is priced.
     """
 
     names: tuple[str, ...]
@@ -55,7 +55,7 @@ class Layout:
     @classmethod
     def of(cls, net: nn.Module) -> Layout:
         names, shapes, offsets, at = [], [], [], 0
-        for name, tensor in net.named_parameters():
+        for name, tensor in _trained(net):
             names.append(name)
             shapes.append(tensor.shape)
             offsets.append(at)
@@ -81,7 +81,7 @@ class Layout:
     def flatten(self, net: nn.Module, dtype: torch.dtype, device: torch.device) -> Tensor:
         """The net's weights as one row [P]; padding is zero and stays so."""
         row = torch.zeros(self.total, dtype=dtype, device=device)
-        for (_, tensor), at in zip(net.named_parameters(), self.offsets, strict=True):
+        for (_, tensor), at in zip(_trained(net), self.offsets, strict=True):
             row[at:at + tensor.numel()] = tensor.detach().reshape(-1).to(row)
         return row
 
@@ -89,3 +89,7 @@ class Layout:
         """row [P] (or one lane of [C, P] under vmap) as the net's named tensors; nothing is copied."""
         return {name: row[at:at + shape.numel()].view(shape)
                 for name, shape, at in zip(self.names, self.shapes, self.offsets, strict=True)}
+
+
+def _trained(net: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    return [(name, tensor) for name, tensor in net.named_parameters() if tensor.requires_grad]

@@ -20,9 +20,10 @@ def bar(experiment: Experiment, done: int, wanted: bool | None) -> Iterator[Call
     from rich.console import Console
 
     text = rich.TextColumn
-    columns = (text("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn(), text("rounds ·"),
-               rich.TimeElapsedColumn(), text("· left"), rich.TimeRemainingColumn(), text("{task.fields[note]}"))
-    with rich.Progress(*columns, console=Console(stderr=True)) as progress:
+    # The bar takes what the figures leave, so that none of them is cut off in a terminal of 80 columns.
+    columns = (text("{task.description}"), rich.BarColumn(bar_width=None), rich.MofNCompleteColumn(),
+               text("rounds, left"), rich.TimeRemainingColumn(), text("{task.fields[note]}"))
+    with rich.Progress(*columns, console=Console(stderr=True), expand=True) as progress:
         task = progress.add_task(experiment.name, total=experiment.rounds, completed=done, note="")
         guess = float("nan")
 
@@ -33,6 +34,6 @@ def bar(experiment: Experiment, done: int, wanted: bool | None) -> Iterator[Call
             elif isinstance(event, RoundEnded):
                 progress.update(task, completed=event.round)
             elif isinstance(event, Evaluated) and event.metrics.get("accuracy") is not None:
-                progress.update(task, note=f"accuracy {event.metrics['accuracy']:.3f} ({guess:.3f} by guessing)")
+                progress.update(task, note=f"accuracy {event.metrics['accuracy']:.3f}, guess {guess:.3f}")
 
         yield draw

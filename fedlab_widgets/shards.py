@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -66,7 +67,7 @@ class Shards:
     def clients(self) -> int:
         return len(self.train)
 
-    @property
+    @cached_property   # looked up in every chunk, and O(N)
     def largest(self) -> int:
         return int(self.train.max())
 

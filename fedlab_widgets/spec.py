@@ -119,7 +119,7 @@ class Experiment(Spec):
         """The experiment that `to_json` wrote. Raises BadInput for broken JSON, wrong fields and newer versions."""
         try:
             fields = json.loads(text)
-        except ValueError as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise BadInput(f"the experiment is no JSON ({error}); write it with to_json") from None
         if not isinstance(fields, dict):
             raise BadInput(f"the experiment is a JSON {type(fields).__name__}, not an object; write it with to_json")
@@ -172,7 +172,7 @@ def python(value: Any, indent: int = 0) -> str:
     """A spec as Python source that names the fields that differ from their defaults."""
     if isinstance(value, Spec):
         cls, inner = type(value), indent + 4
-        where = "" if cls.__module__ == "__main__" else "fl."
+        where = "fl." if cls.__module__.startswith(__package__ + ".") else ""
         given = [f"{' ' * inner}{name}={python(getattr(value, name), inner)}" for name, f in cls.model_fields.items()
                  if getattr(value, name) != f.get_default(call_default_factory=True)]
         return f"{where}{cls.__name__}(" + (("\n" + ",\n".join(given) + ",\n" + " " * indent) if given else "") + ")"

@@ -44,9 +44,7 @@ class RunFolder:
     def create(cls, path: Path, experiment: Experiment) -> RunFolder:
         """A new folder with the spec in it. Raises BadInput when something is there already."""
         folder = cls(path)
-        if folder.path.exists():
-            raise BadInput(f"out = {str(path)!r} is there already, and a run never overwrites one; give another "
-                           "folder, or continue that run with fedlab resume")
+        folder.must_be_new()
         try:
             folder.path.mkdir(parents=True)
             folder._write(SPEC, experiment.to_json().encode())
@@ -62,6 +60,11 @@ class RunFolder:
             shutil.rmtree(folder.path, ignore_errors=True)   # half a folder could be neither run into nor resumed
             raise folder._problem(error) from None
         return folder
+
+    def must_be_new(self) -> None:
+        if self.path.exists():
+            raise BadInput(f"out = {str(self.path)!r} is there already, and a run never overwrites one; give another "
+                           "folder, or continue that run with fedlab resume")
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:

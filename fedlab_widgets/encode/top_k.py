@@ -12,8 +12,8 @@ class TopK(Encode):
 
     Of each block of width W the k = max(1, round(fraction W)) entries of largest size go out: arrays "places"
     [C, sum k] int32 and "values" [C, sum k], 8 bytes an entry in float32. With feedback the client's
-    residual e [N, D] is kept: it sends top_k(row + e) and keeps the rest. Blocks are cut separately, so that a small one
-    is not starved.
+    residual e [N, D] is kept: it sends top_k(row + e) and keeps the rest. Blocks are cut separately, so that a small
+    one is not starved.
     Raises BadInput for a fraction outside (0, 1]. Source: Stich, Cordonnier, Jaggi, Sparsified SGD with Memory, NeurIPS
     2018 (Algorithm 1: one vector; the cut by blocks is ours).
     """

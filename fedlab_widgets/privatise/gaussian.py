@@ -37,8 +37,8 @@ class Gaussian(Privatise):
 
     def notes(self, ledger, clients, width, expected):
         if ledger.delta >= 1 / clients:
-            yield (f"privatise.delta = {ledger.delta:.3g} is not below 1 / {clients} clients: a mechanism that publishes "
-                   f"one client's data whole could meet it; choose a delta below {1 / clients:.2g}")
+            yield (f"privatise.delta = {ledger.delta:.3g} is not below 1 / {clients} clients: a mechanism that "
+                   f"publishes one client's data whole could meet it; choose a delta below {1 / clients:.2g}")
         if ledger.noise_multiplier == 0:
             yield "privatise.noise_multiplier = 0 adds no noise: there is no privacy, and epsilon is infinite"
         length = ledger.noise_multiplier * width**0.5 / max(expected, 1e-9)

@@ -19,7 +19,7 @@ class Adaptive(Server):
     lr: float = Field(0.01, gt=0, le=100, description="server step size")
     beta1: float = Field(0.9, ge=0, lt=1, description="memory of the direction")
     beta2: float = Field(0.99, ge=0, lt=1, description="memory of the size")
-    tau: float = Field(1e-3, gt=0, le=1, description="adaptivity: larger is closer to plain averaging")
+    tau: float = Field(1e-3, ge=1e-8, le=1, description="adaptivity: larger is closer to plain averaging")
 
     def init(self, world):
         zero = torch.zeros(world.sent.width, dtype=world.dtype, device=world.device)

@@ -24,6 +24,7 @@ class Arrays(Classification):
 
     load: x float32, y, group and client as given; a fifth of the rows, chosen by fingerprint, is the test set.
     Raises BadInput when the rows with this fingerprint are not in this process and not in the run folder.
+    Source: the user.
     """
 
     title: str = Field("my data", description="what to call the data")

@@ -9,10 +9,9 @@ import torch
 import fedlab_widgets as fl
 from fedlab_widgets.events import Evaluated, RoundEnded, Started
 
-ISSUE_COLUMNS = ("round time trips seconds accuracy loss mean_client worst_client best_client bytes_up bytes_down epsilon "
-                 "global_disparity local_disparity unique redundant masked").split()
+ISSUE_COLUMNS = ("round time trips seconds accuracy loss mean_client worst_client best_client bytes_up bytes_down "
+                 "epsilon global_disparity local_disparity unique redundant masked").split()
 ATOMS = "unique", "redundant", "masked"
-# Adult without sex: 14 columns less fnlwgt and sex, one-hot; MLP(64): F * 64 + 64 + 64 * 2 + 2 parameters.
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,15 @@
 """The same bits whatever the chunk, wherever and whenever; and the edges: nobody, one client, NaN, being stopped.
 
-What holds of bits on a CPU with one thread (torch 2.13, MKL, AVX-512; measured with chunks 1, 2, 3, 4, 5, 8, 9):
+What holds of bits on a CPU with one thread (torch 2.13, MKL, AVX-512; measured on digits, two rounds, chunks 1 to 9):
 
-- Chunks of two clients or more give the same bits for every net, precision and batch tried.
-- A client trained alone (chunk 1, OneByOne, or a last chunk of one) takes other kernels: a batch of one product is one
-  plain product. For logistic and MLP(64) the bits are still the same; for layers of odd width (17, 33) and for
-  convolutions in float32 they differ: at most 3e-8 in float32 and 6e-17 in float64 after two rounds.
+- Widths and batches that are multiples of 16 (MLP(64), MLP(16), logistic; CNN of two clients or more): the same bits.
+- Others, say MLP(33, 17) or batch 7: MKL picks kernels by the alignment of each matrix, and so by a client's place in
+  the chunk. At most 3e-8 in float32 and 6e-17 in float64. With MKL_CBWR=AUTO in the environment before the first
+  product there is no difference left, at no cost in time.
+- A client trained alone (chunk 1, OneByOne, a last chunk of one): convolutions in float32 go another way, whatever
+  MKL_CBWR says: at most 3e-8.
 
-So bits are asked for where nobody is alone, and 1e-12 a round in float64 where somebody is.
+So bits are asked for where nobody is alone and sizes are round (or MKL_CBWR is set), else 1e-12 a round in float64.
 """
 
 import json
@@ -32,6 +34,8 @@ from fedlab_widgets.session import one_thread
 from fedlab_widgets.world import world_of
 
 CPU = torch.device("cpu")
+PLACE_MATTERS = "MKL_CBWR" not in os.environ     # after fedlab_widgets was imported, which may set it
+A_ROUND = {"float32": 1e-6, "float64": 1e-12}    # tolerance where bits may differ
 X, Y = load_digits(return_X_y=True)
 DIGITS = fl.from_arrays(X[:500].reshape(-1, 1, 8, 8) / 8 - 1, Y[:500], name="some digits")
 
@@ -102,10 +106,13 @@ METHODS = {
 def test_the_chunk_changes_no_bit(net, precision, batch):
     e = some(net=net, precision=precision, local=fl.SGD(batch=batch, momentum=0.5, lr=0.05))
     model, events = outcome(e, fl.Stacked(8))
-    for chunk in (2, 3, 5, 100, None):
+    for chunk in (2, 3, 5, None):
         other, said = outcome(e, fl.Stacked(chunk))
-        assert torch.equal(other, model), f"chunk {chunk}: {float((other - model).abs().max())}"
-        assert said == events, f"chunk {chunk}"
+        if net == NETS["odd-mlp"] and PLACE_MATTERS and chunk is not None:
+            assert float((other - model).abs().max()) <= A_ROUND[precision] * e.rounds
+        else:
+            assert torch.equal(other, model), f"chunk {chunk}: {float((other - model).abs().max())}"
+            assert said == events, f"chunk {chunk}"
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
@@ -127,7 +134,7 @@ def test_one_by_one_is_chunk_one_and_within_tolerance_of_the_others(net, precisi
     again, events = outcome(e, fl.Stacked(1))
     assert torch.equal(alone, again) and said == events
     together, _ = outcome(e, fl.Stacked(8))
-    assert float((alone - together).abs().max()) <= {"float64": 1e-12, "float32": 1e-6}[precision] * e.rounds
+    assert float((alone - together).abs().max()) <= A_ROUND[precision] * e.rounds
 
 
 def test_a_net_that_does_not_stack_runs_one_by_one_on_one_path():
@@ -159,13 +166,8 @@ def test_the_fold_of_given_rows_is_the_same_in_any_chunk(aggregate):
     plan, _ = played(e.changed(rounds=1), fl.Stacked(11))
     cohort = e.schedule.next(plan.world, begin(plan))
     rows = seeds.normals(seeds.keys(1, "rows", 0, torch.arange(33)), plan.space.width)
-
-    def sent(some):
-        arrays, _ = e.encode.encode(some, plan.space, None, None)
-        return engine.Sent(e.encode.payload(arrays, plan.space, some.dtype), {}, None, some[:, 0])
-
     with one_thread():
-        combined = [engine.server_half(plan, [sent(r) for r in rows.split(chunk)], cohort) for chunk in (33, 1, 7, 16)]
+        combined = [engine.server_half(plan, iter(rows.split(chunk)), cohort) for chunk in (33, 1, 7, 16)]
     assert all(torch.equal(c, combined[0]) for c in combined[1:])
     weights = aggregate.weigh(cohort.sizes)
     by_hand = (rows.median(0).values if isinstance(aggregate, fl.Median)
@@ -181,7 +183,7 @@ def test_runs_of_33_clients(precision):
         other, said = outcome(e, fl.Stacked(chunk))
         assert torch.equal(other, model) and said == events, f"chunk {chunk}"
     other, _ = outcome(e, fl.Stacked(16))    # 16 + 16 + 1: the last one is alone
-    assert float((other - model).abs().max()) <= (2e-12 if precision == "float64" else 2e-6)
+    assert float((other - model).abs().max()) <= A_ROUND[precision] * e.rounds
 
 
 # Names of clients, processes.
@@ -217,28 +219,29 @@ def test_permuted_clients(method):
         assert float((d[list(order)] - c).abs().max()) <= 1e-11 and float(c.abs().max()) > 1e-3
 
 
+COHORTS = [[2, 7, 11, 15, 20, 22, 23, 27], [2, 4, 7, 9, 13, 17, 18, 25, 26]]
 SCRIPT = """
-import hashlib, json, sys
+import json
 import torch
-torch.set_num_threads(2); torch.manual_seed(int(sys.argv[1])); torch.rand(5)
+torch.set_num_threads(2); torch.manual_seed(3); torch.rand(5)
 import fedlab_widgets as fl
 e = fl.Experiment(task=fl.Digits(), net=fl.MLP(hidden=(16,)), partition=fl.Dirichlet(clients=30), rounds=2, seed=9,
                   schedule=fl.Lockstep(sampler=fl.Poisson(q=0.3), dropout=0.2), attack=fl.SignFlip(liars=0.2))
-print(json.dumps([event.fixed() for event in fl.stream(e, executor=fl.Stacked(5))]))
+said = [event.fixed() for event in fl.stream(e, executor=fl.Stacked(5))]
 """
 
 
-def test_other_processes_have_the_same_cohorts_and_numbers():
+def test_another_process_has_the_same_cohorts_and_numbers():
     """Another hash seed, another number of threads asked for, another state of torch's own generator."""
-    said = []
-    for i in (1, 2):
-        done = subprocess.run([sys.executable, "-c", SCRIPT, str(i)], capture_output=True, text=True, timeout=120,
-                              env=os.environ | {"PYTHONHASHSEED": str(i), "OMP_NUM_THREADS": str(i)})
-        assert done.returncode == 0, done.stderr
-        said.append(json.loads(done.stdout))
-    assert said[0] == said[1]
-    cohorts = [event["cohort"] for event in said[0] if "cohort" in event]
-    assert cohorts == [[2, 4, 6, 9, 12, 19, 21, 28], [1, 6, 7, 15, 18, 24, 29]] or len(cohorts) == 2
+    done = subprocess.run([sys.executable, "-c", SCRIPT + "print(json.dumps(said))"], capture_output=True, text=True,
+                          timeout=120, env=os.environ | {"PYTHONHASHSEED": "77", "OMP_NUM_THREADS": "2"})
+    assert done.returncode == 0, done.stderr
+    here, threads = {}, torch.get_num_threads()
+    exec(SCRIPT.replace("set_num_threads(2)", "set_num_threads(1)"), here)
+    torch.set_num_threads(threads)
+    assert json.loads(done.stdout) == here["said"]
+    # These may never change, or recorded runs could not be repeated; they are the same on every machine.
+    assert [event["cohort"] for event in here["said"] if "cohort" in event] == COHORTS
 
 
 # Nobody, one client.
@@ -400,10 +403,9 @@ def test_a_stop_inside_a_client():
 
 # Nothing O(registered clients) per round.
 
-LOOKUPS = ("aten.index.", "aten.index_put_.", "aten.select.", "aten.slice.", "aten.view.", "aten.expand.",
-           "aten.alias.", "aten.detach.", "aten.unsqueeze.", "aten.unbind.", "aten._unsafe_view.", "aten.t.", "aten.transpose.",
-           "aten._local_scalar_dense.", "aten.as_strided.", "aten.squeeze.", "aten.split_with_sizes.", "aten.permute.",
-           "aten.squeeze_.", "aten._reshape_alias.", "aten.lift_fresh.")
+LOOKUPS = tuple(f"aten.{name}." for name in (
+    "index index_put_ searchsorted select slice view expand alias detach unsqueeze unbind _unsafe_view t transpose "
+    "_local_scalar_dense as_strided squeeze split_with_sizes permute squeeze_ _reshape_alias lift_fresh").split())
 
 
 class Largest(TorchDispatchMode):
@@ -421,7 +423,7 @@ class Largest(TorchDispatchMode):
         if str(function).startswith("aten.index_put_"):
             written = [args[2]]                                   # it gives back the whole table it wrote into
         read = [] if str(function).startswith(LOOKUPS) else [t for t in args if isinstance(t, torch.Tensor)]
-        views = str(function).startswith(LOOKUPS[2:])             # a view of much costs nothing
+        views = str(function).startswith(LOOKUPS[3:])             # a view of much costs nothing
         size = max((t.numel() for t in read + ([] if views else written)), default=0)
         if size > self.most:
             self.most, self.what = size, str(function)
@@ -453,8 +455,8 @@ def many_rows():
 
 LARGE = {
     "fedavg": {},
-    "full-batch": {"local": fl.SGD(steps=2, batch=None)},
-    "scaffold-topk": {"local": fl.SGD(steps=2, batch=1, correct=(fl.ControlVariate(),)), "encode": fl.TopK(),
+    "full-batch": {"local": fl.SGD(steps=1, batch=None)},
+    "scaffold-topk": {"local": fl.SGD(steps=1, batch=1, correct=(fl.ControlVariate(),)), "encode": fl.TopK(),
                       "aggregate": fl.Mean(weights="uniform")},
     "kept-median-liars": {"distribute": fl.KeepLayers(layers=("1.bias",)), "aggregate": fl.Median(),
                           "attack": fl.SignFlip(liars=0.2)},
@@ -464,12 +466,12 @@ LARGE = {
 
 @pytest.mark.parametrize("fields", LARGE.values(), ids=LARGE.keys())
 def test_a_round_costs_the_same_for_a_thousand_clients_and_for_two_hundred_thousand(many_rows, fields):
-    """Ten clients with one or two steps each: counted are tensor operations, their largest tensor and Python calls."""
-    seen = {}
+    """Ten clients with one step each: counted are tensor operations, their largest tensor and Python calls."""
+    seen = []
     for N in (1_000, 200_000):
         e = fl.Experiment(**{"task": many_rows, "net": fl.Logistic(), "partition": fl.IID(clients=N), "rounds": 5,
                              "schedule": fl.Lockstep(sampler=fl.Fixed(m=10)),
-                             "local": fl.SGD(steps=2, batch=1)} | fields)
+                             "local": fl.SGD(steps=1, batch=1)} | fields)
         with one_thread():
             plan = prepare(e, world_of(e, CPU))
             assert plan.world.clients == N
@@ -479,8 +481,8 @@ def test_a_round_costs_the_same_for_a_thousand_clients_and_for_two_hundred_thous
             calls = calls_of(lambda plan=plan, state=state: engine.advance(plan, state, fl.Stacked(4), lambda: False))
             with Largest() as reading:
                 readings(e, measure(plan, state), 1)
-        seen[N] = round, calls, reading
-    (small, few, read), (large, many, read_large) = seen.values()
+        seen.append((round, calls, reading))
+    (small, few, read), (large, many, read_large) = seen
     rows = 208     # of one client of the thousand: a full batch is as long
     assert large.most <= max(small.most, 10 * 3 * rows), f"{large.what} touches {large.most}, not {small.most}"
     assert large.operations <= 1.2 * small.operations + 20

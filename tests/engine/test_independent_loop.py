@@ -142,7 +142,7 @@ def test_methods_and_nets(net, method):
 
 
 @METHODS
-@pytest.mark.parametrize("how", [{"steps": 3}, {"steps": 40}, {"epochs": 3}, {"epochs": 2, "batch": None},
+@pytest.mark.parametrize("how", [{"steps": 3}, {"steps": 15}, {"epochs": 3}, {"epochs": 2, "batch": None},
                                  {"steps": 4, "batch": None}, {"epochs": 1, "batch": 1000}, {"epochs": 1, "batch": 7}],
                          ids=lambda how: "-".join(f"{k}={v}" for k, v in how.items()))
 def test_epochs_steps_and_batches(method, how):
