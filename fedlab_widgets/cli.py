@@ -41,7 +41,7 @@ def run(what: Annotated[str, typer.Argument(metavar="[RECIPE or SPEC.json]")] = 
         rounds: Rounds = None, out: Out = None, device: Device = None, seeds: Seeds = "1", one_by_one: Single = False):
     """Run a recipe or a spec file, write the run folder, print the result."""
     from . import OneByOne
-    from .session import _folder as folder_for
+    from .session import folder_for
     from .session import run as go
 
     experiment = read(what, sets or [], rounds)

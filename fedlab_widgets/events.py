@@ -32,6 +32,7 @@ class Started(Event):
     rounds: int
     majority: float                 # accuracy of always guessing the commonest label of the test set
     parameters: int
+    test_rows: int
     labels: list[str]
     groups: list[str]
     clients: list[dict] = field(default_factory=list)

@@ -42,7 +42,8 @@ class Forecast:
         privacy = "no privacy mechanism" if self.epsilon is None else (
             f"epsilon {self.epsilon:.3g} at delta {self.delta:.2g} ({self.relation}; reproducible noise: "
             "demonstration)")
-        return (f"{self.rounds} rounds, ≈ {self.seconds:.2g} s, {about}{size(self.bytes_up)} up, "
+        rounds = f"{self.rounds} round{'s' if self.rounds > 1 else ''}"
+        return (f"{rounds}, ≈ {self.seconds:.2g} s, {about}{size(self.bytes_up)} up, "
                 f"{about}{size(self.bytes_down)} down, ≈ {size(self.memory_bytes)} of memory, {privacy}")
 
 

@@ -44,7 +44,8 @@ class Columns:
 class Layout:
     """Names, shapes and offsets of a net's tensors in the flat row [P]; each starts at a 64-byte boundary.
 
-    Tied weights appear once, frozen ones (requires_grad = False) not at all: they stay as built. P counts padding; `real.width` is the number of parameters and is what is priced.
+    Tied weights appear once, frozen ones (requires_grad = False) not at all: they stay as built.
+    P counts padding; `real.width` is the number of parameters and is what is priced.
     """
 
     names: tuple[str, ...]

@@ -183,8 +183,13 @@ def bad_input(error: ValidationError) -> BadInput:
     lines = []
     for line in error.errors(include_url=False):
         path = ".".join(str(step) for step in line["loc"])
-        value = line["input"]
-        shown = "" if isinstance(value, (dict, BaseModel)) else f" = {value!r:.60}"
-        lines.append(f"{path}{shown} {line['msg']}".strip())
+        lines.append(f"{path}{_shown(line['input'])} {line['msg']}".strip())
     return BadInput("; ".join(lines) + ".")
+
+
+def _shown(value: Any) -> str:
+    """A wrong value beside its field; of a whole object only its name, or it would bury the sentence."""
+    if isinstance(value, dict):
+        return f" = {value['part']!r:.60}" if "part" in value else ""
+    return "" if isinstance(value, BaseModel) else f" = {value!r:.60}"
 

@@ -21,7 +21,7 @@ from .progress import bar
 from .run import Run
 from .spec import Experiment
 from .store import RunFolder
-from .types import State, Stop, World, never
+from .types import State, Stop, never
 from .world import pick_device, world_of
 
 KEEP_EVERY = 2.0     # seconds of work between two snapshots …
@@ -47,7 +47,7 @@ def stream(experiment: Experiment, executor: Executor | None = None, device: str
 
 def _events(plan: Plan, executor: Executor, stop: Stop) -> Iterator[Event]:
     with one_thread():
-        for event, _ in engine.rounds(plan, begin(plan), executor, stop, settings(plan.world, executor)):
+        for event, _ in engine.rounds(plan, begin(plan), executor, stop, settings(plan, executor)):
             yield event
 
 
@@ -63,15 +63,17 @@ def run(experiment: Experiment, out: str | Path | None = None, executor: Executo
     """
     if not isinstance(seeds, int) or not 1 <= seeds <= 1000:
         raise BadInput(f"seeds = {seeds!r} is not allowed: give a whole number from 1 to 1000")
-    if seeds > 1:
-        base = _folder(experiment, out)
-        all_seeds = range(experiment.seed, experiment.seed + seeds)
-        found = [run(experiment.changed(seed=seed), base / f"seed-{seed}", executor, device, progress=progress,
-                     stop=stop) for seed in all_seeds]
-        return Run(found[0].path, found[1:])
-    plan, executor = _ready(experiment, executor, device)
-    folder = RunFolder.create(_folder(experiment, out), experiment)
-    return _drive(folder, plan, begin(plan), executor, stop, progress, known=[])
+    plan, settled = _ready(experiment, executor, device)
+    base = folder_for(experiment, out)
+    if seeds == 1:
+        return _drive(RunFolder.create(base, experiment), plan, begin(plan), settled, stop, progress, known=[])
+    RunFolder(base).must_be_new()
+    each = [experiment.changed(seed=seed) for seed in range(experiment.seed, experiment.seed + seeds)]
+    folders = [RunFolder.create(base / f"seed-{e.seed}", e) for e in each]   # all at once: a resume knows what is due
+    for folder, e in zip(folders, each, strict=True):
+        plan, settled = _ready(e, executor, device)
+        _drive(folder, plan, begin(plan), settled, stop, progress, known=[])
+    return Run(folders[0].path, [Run(folder.path) for folder in folders[1:]])
 
 
 def resume(path: str | Path, *, progress: bool | None = None, stop: Stop = never) -> Run:
@@ -97,7 +99,7 @@ def _drive(folder: RunFolder, plan: Plan, state: State, executor: Executor, stop
     """Write every event, keep a snapshot now and then, and leave a clear last word however it ends."""
     recorded = {_name(e): e.fixed() for e in known}
     kept, cost = time.monotonic(), 0.0
-    steps = engine.rounds(plan, state, executor, stop, settings(plan.world, executor))
+    steps = engine.rounds(plan, state, executor, stop, settings(plan, executor))
     try:
         with one_thread(), bar(plan.experiment, state.round, progress) as draw:
             for event, now in steps:
@@ -110,7 +112,8 @@ def _drive(folder: RunFolder, plan: Plan, state: State, executor: Executor, stop
                     folder.record(event)
                 draw(event)
                 if isinstance(event, (Warned, Failed)):
-                    warnings.warn(f"round {event.round}: {event.text}", stacklevel=3)
+                    place = f"round {event.round}: " if isinstance(event, Warned) and event.round else ""
+                    warnings.warn(place + event.text, stacklevel=3)
                 state = now or state
                 if now is not None and not ended and time.monotonic() - kept >= max(KEEP_EVERY, cost / KEEP_SHARE):
                     start = time.monotonic()
@@ -173,11 +176,13 @@ def _ready(experiment: Experiment, executor: Executor | None, device: str | None
     return plan, executor.settled(plan.world)
 
 
-def settings(world: World, executor: Executor) -> dict:
+def settings(plan: Plan, executor: Executor) -> dict:
     """What a resume must repeat, and what a reader wants to know."""
+    world, ledger = plan.world, plan.ledger
+    privacy = {"delta": ledger.delta, "noise_multiplier": ledger.noise_multiplier} if ledger else {}
     return {**executor.describe(), "path": "vmap" if world.stacks else "one net at a time", "threads": 1,
             "device": str(world.device), "torch": torch.__version__, "python": platform.python_version(),
-            "machine": platform.machine()}
+            "machine": platform.machine(), **privacy}
 
 
 @contextmanager
@@ -191,7 +196,7 @@ def one_thread():
         torch.set_num_threads(before)
 
 
-def _folder(experiment: Experiment, out: str | Path | None) -> Path:
+def folder_for(experiment: Experiment, out: str | Path | None) -> Path:
     if out is not None:
         return Path(out)
     name = getattr(experiment, "name", "run").replace(" ", "-")

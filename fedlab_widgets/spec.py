@@ -112,6 +112,7 @@ class Experiment(Spec):
         return forecast(self, device)
 
     def to_json(self) -> str:
+        """The experiment as JSON text with its schema version; `from_json` reads it back."""
         return json.dumps({"schema": SCHEMA, **self.model_dump(mode="json")}, indent=2, ensure_ascii=False)
 
     @classmethod

@@ -74,4 +74,4 @@ def started(plan: Plan, state: State, settings: dict) -> Started:
                         "groups": torch.bincount(shards.group[a:b].cpu(), minlength=len(data.groups)).tolist(),
                         "liar": i in lying})
     return Started(state.round, plan.experiment.rounds, int(labels.max()) / max(int(labels.sum()), 1),
-                   world.layout.real.width, list(data.labels), list(data.groups), clients, settings)
+                   world.layout.real.width, len(data.test_y), list(data.labels), list(data.groups), clients, settings)

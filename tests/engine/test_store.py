@@ -535,7 +535,6 @@ def test_wrong_seeds(tmp_path, seeds):
         fl.run(QUICK, out=tmp_path / "x", seeds=seeds)
 
 
-@pytest.mark.xfail(strict=True, reason="session.run asks for a new seed-0 only, not for a new folder around it")
 def test_out_of_several_seeds_must_be_new_too(tmp_path):
     (tmp_path / "mine").mkdir()
     with pytest.raises(fl.BadInput, match="is there already"):
