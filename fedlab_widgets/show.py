@@ -75,8 +75,8 @@ def words(run: Run, read) -> list[str]:
 
 def _reading(run: Run, last) -> list[str]:
     start = next(e for e in run.events if isinstance(e, Started))
-    lines = [f"After round {last['round']:.0f} the model is right for {last.accuracy:.1%} of the {start.test_rows:,} test "
-             f"rows; always guessing the commonest answer is right for {run.majority:.1%}."]
+    lines = [f"After round {last['round']:.0f} the model is right for {last.accuracy:.1%} of the {start.test_rows:,} "
+             f"test rows; always guessing the commonest answer is right for {run.majority:.1%}."]
     counts, clients = run.counts(), run.clients
     rows = "held-out rows of clients" if counts is None else f"{counts.sum():,} held-out rows of {len(counts)} clients"
     if not math.isnan(last.worst_client):
