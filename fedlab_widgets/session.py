@@ -6,7 +6,7 @@ import platform
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def stream(experiment: Experiment, executor: Executor | None = None, device: str
     >>> [type(event).__name__ for event in stream(quick)]
     ['Started', 'RoundEnded', 'Evaluated', 'Evaluated', 'Stopped']
     """
-    plan, executor = _ready(experiment, executor, device)
+    plan, executor = ready(experiment, executor, device)
     return _events(plan, executor, stop)
 
 
@@ -63,16 +63,16 @@ def run(experiment: Experiment, out: str | Path | None = None, executor: Executo
     """
     if not isinstance(seeds, int) or not 1 <= seeds <= 1000:
         raise BadInput(f"seeds = {seeds!r} is not allowed: give a whole number from 1 to 1000")
-    plan, settled = _ready(experiment, executor, device)
+    plan, settled = ready(experiment, executor, device)
     base = folder_for(experiment, out)
     if seeds == 1:
-        return _drive(RunFolder.create(base, experiment), plan, begin(plan), settled, stop, progress, known=[])
+        return _watched(RunFolder.create(base, experiment), plan, begin(plan), settled, stop, progress, known=[])
     RunFolder(base).must_be_new()
     each = [experiment.changed(seed=seed) for seed in range(experiment.seed, experiment.seed + seeds)]
     folders = [RunFolder.create(base / f"seed-{e.seed}", e) for e in each]   # all at once: a resume knows what is due
     for folder, e in zip(folders, each, strict=True):
-        plan, settled = _ready(e, executor, device)
-        _drive(folder, plan, begin(plan), settled, stop, progress, known=[])
+        plan, settled = ready(e, executor, device)
+        _watched(folder, plan, begin(plan), settled, stop, progress, known=[])
     return Run(folders[0].path, [Run(folder.path) for folder in folders[1:]])
 
 
@@ -87,21 +87,38 @@ def resume(path: str | Path, *, progress: bool | None = None, stop: Stop = never
     if any(isinstance(e, Stopped) and e.reason == "finished" for e in known):
         return Run(folder.path)
     before = next((e.settings for e in known if isinstance(e, Started)), {})
-    plan, executor = _ready(folder.experiment(), as_described(before) if before else None, before.get("device"))
+    plan, executor = ready(folder.experiment(), as_described(before) if before else None, before.get("device"))
     blank = begin(plan)
     state = folder.snapshot(blank)
     folder.drop_torn_line()
-    return _drive(folder, plan, blank if state is None else state, executor, stop, progress, known)
+    return _watched(folder, plan, blank if state is None else state, executor, stop, progress, known)
 
 
-def _drive(folder: RunFolder, plan: Plan, state: State, executor: Executor, stop: Stop, progress: bool | None,
-           known: list[Event]) -> Run:
-    """Write every event, keep a snapshot now and then, and leave a clear last word however it ends."""
+def _watched(folder: RunFolder, plan: Plan, state: State, executor: Executor, stop: Stop, progress: bool | None,
+             known: list[Event]) -> Run:
+    """Run to the end with a bar; warnings and failures are said aloud."""
+    events = record(folder, plan, state, executor, stop, known)
+    with closing(events), bar(plan.experiment, state.round, progress) as draw:
+        for event in events:
+            draw(event)
+            if isinstance(event, (Warned, Failed)):
+                place = f"round {event.round}: " if isinstance(event, Warned) and event.round else ""
+                warnings.warn(place + event.text, stacklevel=3)
+    return Run(folder.path)
+
+
+def record(folder: RunFolder, plan: Plan, state: State, executor: Executor, stop: Stop = never,
+           known: list[Event] = ()) -> Iterator[Event]:
+    """Every event of a run, once it is written; a snapshot now and then; a clear last word however it ends.
+
+    `known` are events recorded before: what is computed again is held against them. Raises Mismatch, DiskProblem, and
+    what a part of the user's own raises, after recording it.
+    """
     recorded = {_name(e): e.fixed() for e in known}
-    kept, cost = time.monotonic(), 0.0
+    kept, cost, ended = time.monotonic(), 0.0, False
     steps = engine.rounds(plan, state, executor, stop, settings(plan, executor))
     try:
-        with one_thread(), bar(plan.experiment, state.round, progress) as draw:
+        with one_thread():
             for event, now in steps:
                 ended = isinstance(event, (Stopped, Failed))
                 if ended and now is not None:
@@ -110,32 +127,29 @@ def _drive(folder: RunFolder, plan: Plan, state: State, executor: Executor, stop
                     _same(event, recorded[_name(event)])
                 else:
                     folder.record(event)
-                draw(event)
-                if isinstance(event, (Warned, Failed)):
-                    place = f"round {event.round}: " if isinstance(event, Warned) and event.round else ""
-                    warnings.warn(place + event.text, stacklevel=3)
                 state = now or state
+                yield event
                 if now is not None and not ended and time.monotonic() - kept >= max(KEEP_EVERY, cost / KEEP_SHARE):
                     start = time.monotonic()
                     folder.keep(now)
                     kept, cost = time.monotonic(), time.monotonic() - start
                     folder.record(Checkpointed(now.round, cost))
     # Whatever ends the loop, the snapshot stays as it is: a round torn in the middle may have written some client rows.
-    except KeyboardInterrupt:
-        folder.record(Stopped(state.round, "interrupted"))
+    except (KeyboardInterrupt, GeneratorExit):
+        if not ended:
+            folder.record(Stopped(state.round, "interrupted"))
         raise
     except (Mismatch, OSError):   # the record is right and the run wrong; or nothing more can be written
         raise
     except Exception as error:
         short = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error)
-        text = _short_of_memory(error) if short else f"{type(error).__name__}: {error}"
-        folder.record(Failed(state.round, text))
+        failed = Failed(state.round, _short_of_memory(error) if short else f"{type(error).__name__}: {error}")
+        folder.record(failed)
         if not short:
             raise
-        warnings.warn(text, stacklevel=3)
+        yield failed
     finally:
         steps.close()
-    return Run(folder.path)
 
 
 def _short_of_memory(error: BaseException) -> str:
@@ -163,7 +177,7 @@ def _same(event: Event, recorded: dict) -> None:
                            "of torch or another number of threads would explain it. What was recorded stays")
 
 
-def _ready(experiment: Experiment, executor: Executor | None, device: str | None) -> tuple[Plan, Executor]:
+def ready(experiment: Experiment, executor: Executor | None, device: str | None) -> tuple[Plan, Executor]:
     """World, plan and executor, with every choice made."""
     if not isinstance(experiment, Experiment):
         raise BadInput(f"experiment = {experiment!r:.60} is no Experiment; use fl.Experiment() or "
