@@ -1,4 +1,4 @@
-"""The same bits whatever the chunk, wherever and whenever; and the edges: nobody, one client, NaN, being stopped.
+"""The same bits whatever the chunk, wherever and whenever.
 
 What holds of bits on a CPU with one thread (torch 2.13, MKL, AVX-512; measured on digits, two rounds, chunks 1 to 9):
 
@@ -16,54 +16,31 @@ import json
 import os
 import subprocess
 import sys
-import warnings
 
-import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import fedlab_widgets as fl
 from fedlab_widgets import engine, seeds
-from fedlab_widgets.evaluate.measure import measure, readings
-from fedlab_widgets.events import Evaluated, Failed, RoundEnded, Started, Stopped, Warned
-from fedlab_widgets.plan import begin, prepare
+from fedlab_widgets.events import Stopped
+from fedlab_widgets.plan import begin
 from fedlab_widgets.session import one_thread
-from fedlab_widgets.world import world_of
 
-CPU = torch.device("cpu")
 PLACE_MATTERS = "MKL_CBWR" not in os.environ     # after fedlab_widgets was imported, which may set it
 A_ROUND = {"float32": 1e-6, "float64": 1e-12}    # tolerance where bits may differ
-X, Y = load_digits(return_X_y=True)
-DIGITS = fl.from_arrays(X[:500].reshape(-1, 1, 8, 8) / 8 - 1, Y[:500], name="some digits")
 
 
-def played(e, executor, stop=lambda: False, state=None):
-    """Plan, [(event, state or None)]."""
-    with one_thread():
-        plan = prepare(e, world_of(e, CPU))
-        return plan, list(engine.rounds(plan, state or begin(plan), executor.settled(plan.world), stop))
+@pytest.fixture
+def outcome(played):
+    """outcome(experiment, executor) -> the final model and what must be the same of every event."""
 
+    def play(e, executor):
+        _, steps = played(e, executor)
+        assert steps[-1][0] == Stopped(e.rounds, "finished")
+        return steps[-1][1].model, [event.fixed() for event, _ in steps]
 
-def outcome(e, executor):
-    """The final model and what must be the same of every event."""
-    _, steps = played(e, executor)
-    assert steps[-1][0] == Stopped(e.rounds, "finished")
-    return steps[-1][1].model, [event.fixed() for event, _ in steps]
-
-
-def models(steps):
-    return {state.round: state.model for _, state in steps if state is not None}
-
-
-def some(**fields):
-    # Eight of ten clients: chunks of 2, 3 and 5 leave nobody alone.
-    return fl.Experiment(**{
-        "task": DIGITS, "net": fl.MLP(hidden=(16,)), "partition": fl.Dirichlet(clients=10, alpha=0.4), "seed": 5,
-        "schedule": fl.Lockstep(sampler=fl.Fixed(m=8)), "local": fl.SGD(batch=16, momentum=0.5, lr=0.05), "rounds": 2,
-    } | fields)
+    return play
 
 
 class Stubborn(fl.Net):
@@ -103,7 +80,7 @@ METHODS = {
 @nets
 @precisions
 @batch_sizes
-def test_the_chunk_changes_no_bit(net, precision, batch):
+def test_the_chunk_changes_no_bit(some, outcome, net, precision, batch):
     e = some(net=net, precision=precision, local=fl.SGD(batch=batch, momentum=0.5, lr=0.05))
     model, events = outcome(e, fl.Stacked(8))
     for chunk in (2, 3, 5, None):
@@ -117,7 +94,7 @@ def test_the_chunk_changes_no_bit(net, precision, batch):
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
 @precisions
-def test_the_chunk_changes_no_bit_of_any_method(method, precision):
+def test_the_chunk_changes_no_bit_of_any_method(some, outcome, method, precision):
     e = some(**method, precision=precision, rounds=3)
     model, events = outcome(e, fl.Stacked(8))
     for chunk in (2, 3, 5):
@@ -128,7 +105,7 @@ def test_the_chunk_changes_no_bit_of_any_method(method, precision):
 @nets
 @precisions
 @batch_sizes
-def test_one_by_one_is_chunk_one_and_within_tolerance_of_the_others(net, precision, batch):
+def test_one_by_one_is_chunk_one_and_within_tolerance_of_the_others(some, outcome, net, precision, batch):
     e = some(net=net, precision=precision, local=fl.SGD(batch=batch, lr=0.05))
     alone, said = outcome(e, fl.OneByOne())
     again, events = outcome(e, fl.Stacked(1))
@@ -137,7 +114,7 @@ def test_one_by_one_is_chunk_one_and_within_tolerance_of_the_others(net, precisi
     assert float((alone - together).abs().max()) <= A_ROUND[precision] * e.rounds
 
 
-def test_a_net_that_does_not_stack_runs_one_by_one_on_one_path():
+def test_a_net_that_does_not_stack_runs_one_by_one_on_one_path(some, played, outcome):
     """Its clients go through the net one after another in any chunk, so even chunk 1 gives the same bits."""
     e = some(net=Stubborn())
     plan, _ = played(e, fl.Stacked(4))
@@ -160,7 +137,7 @@ def test_blocks_do_not_depend_on_the_chunk(count, chunk):
 
 
 @pytest.mark.parametrize("aggregate", [fl.Mean(), fl.Mean(weights="uniform"), fl.Median()], ids=repr)
-def test_the_fold_of_given_rows_is_the_same_in_any_chunk(aggregate):
+def test_the_fold_of_given_rows_is_the_same_in_any_chunk(some, played, aggregate):
     """33 clients send the same rows, in chunks of 1, 7, 16 and 33; more than one block really is folded."""
     e = some(partition=fl.IID(clients=33), schedule=fl.Lockstep(), aggregate=aggregate)
     plan, _ = played(e.changed(rounds=1), fl.Stacked(11))
@@ -176,7 +153,7 @@ def test_the_fold_of_given_rows_is_the_same_in_any_chunk(aggregate):
 
 
 @precisions
-def test_runs_of_33_clients(precision):
+def test_runs_of_33_clients(some, outcome, precision):
     e = some(partition=fl.IID(clients=33), schedule=fl.Lockstep(), precision=precision)
     model, events = outcome(e, fl.Stacked(33))
     for chunk in (7, 11):
@@ -202,7 +179,7 @@ class Renamed(fl.Partition):
 
 
 @pytest.mark.parametrize("method", ["fedavg", "scaffold"])
-def test_permuted_clients(method):
+def test_permuted_clients(some, played, method):
     """With full batches the order of the rows plays no part: only the folds see the clients in another order."""
     order = (7, 2, 19, 0, 11, 5, 1, 16, 3, 18, 9, 4, 12, 10, 6, 13, 17, 8, 14, 15)
     correct, weights = ((fl.ControlVariate(),), "uniform") if method == "scaffold" else ((), "samples")
@@ -242,258 +219,3 @@ def test_another_process_has_the_same_cohorts_and_numbers():
     assert json.loads(done.stdout) == here["said"]
     # These may never change, or recorded runs could not be repeated; they are the same on every machine.
     assert [event["cohort"] for event in here["said"] if "cohort" in event] == COHORTS
-
-
-# Nobody, one client.
-
-def rare(**fields):
-    return some(partition=fl.Dirichlet(clients=6, alpha=0.4), rounds=12, precision="float64",
-                evaluate=fl.Evaluation(every=100), schedule=fl.Lockstep(sampler=fl.Poisson(q=0.15)), **fields)
-
-
-@pytest.mark.parametrize("fields", [{}, {"aggregate": fl.Median()}, {"encode": fl.TopK()}, METHODS["scaffold"],
-                                    {"attack": fl.SignFlip()}, {"server": fl.Adaptive()},
-                                    {"distribute": fl.KeepLayers(layers=("1.*",))}], ids=str)
-def test_a_round_with_nobody_is_skipped_with_a_word(fields):
-    plan, steps = played(rare(**fields), fl.Stacked(4))
-    model, events = models(steps) | {0: begin(plan).model}, [event for event, _ in steps]
-    ended = [event for event in events if isinstance(event, RoundEnded)]
-    empty = [event.round for event in ended if not event.cohort]
-    assert 0 < len(empty) < 12 and [event.round for event in ended] == list(range(1, 13))
-    told = [w.round for w in events if isinstance(w, Warned) and "nobody took part" in w.text]
-    assert told == empty
-    for event in ended:
-        if event.round in empty:
-            assert torch.equal(model[event.round], model[event.round - 1])
-            assert event.bytes_up == event.bytes_down == 0
-            assert event.train_loss is None and event.update_norm is None
-        elif "distribute" not in fields:
-            assert not torch.equal(model[event.round], model[event.round - 1])
-    assert events[-1] == Stopped(12, "finished")
-
-
-def test_an_empty_private_round_releases_noise_only():
-    e = rare(privatise=fl.Gaussian(clip=0.5, noise_multiplier=0.8, delta=1e-5),
-             aggregate=fl.Mean(weights="uniform", denominator="expected"))
-    plan, steps = played(e, fl.Stacked(4))
-    model = models(steps) | {0: begin(plan).model}
-    ended = {event.round: event for event, _ in steps if isinstance(event, RoundEnded)}
-    empty = [r for r, event in ended.items() if not event.cohort]
-    assert empty and not any(isinstance(event, Warned) and "nobody" in event.text for event, _ in steps)
-    for r in empty:
-        noise = seeds.normals(plan.world.keys("privacy noise", r, 0), plan.world.layout.real.width, torch.float64)
-        due = plan.world.layout.real.put(0.8 * 0.5 * noise / (0.15 * 6))
-        assert torch.allclose(model[r], model[r - 1] + due, rtol=0, atol=1e-15)
-        assert ended[r].epsilon > (ended[r - 1].epsilon if r > 1 else 0)      # and is paid for
-    assert float(due.abs().max()) > 0.1
-
-
-@pytest.mark.parametrize("fields", [{}, {"aggregate": fl.Median()}, METHODS["scaffold"]], ids=["mean", "median", "c"])
-def test_one_client(fields):
-    """Whatever is combined of one row is that row: the model is the client's own end."""
-    e = some(partition=fl.IID(clients=1), schedule=fl.Lockstep(), precision="float64", rounds=1, **fields)
-    plan, steps = played(e, fl.Stacked(4))
-    state = begin(plan)
-    cohort = e.schedule.next(plan.world, state)
-    with one_thread():
-        trained = e.local.train(plan.world, state.model[None], cohort, state.memory["local"].of(cohort.ids),
-                                plan.world.keys("training", 1, cohort.ids), None, lambda: False)
-    assert torch.allclose(steps[-1][1].model, trained.end[0], rtol=0, atol=1e-14)
-    assert any(isinstance(event, Warned) for event, _ in steps) == isinstance(e.aggregate, fl.Median)
-
-
-# Numbers that run away, and being told to stop.
-
-def exploding():
-    """Every step multiplies the weights by 1 - 10 = -9: 9^30 after one round is still a number, 9^60 is none."""
-    return some(net=fl.Logistic(), local=fl.SGD(lr=1.0, weight_decay=10.0, steps=30, batch=4), rounds=5)
-
-
-def test_an_exploding_run_ends_in_failed_and_keeps_its_rounds():
-    plan, steps = played(exploding(), fl.Stacked(4))
-    failed, state = steps[-1]
-    assert isinstance(failed, Failed) and failed.round == 1
-    assert "round 2" in failed.text and "local.lr" in failed.text and "local.clip" in failed.text
-    ended = [event for event, _ in steps if isinstance(event, RoundEnded)]
-    assert [event.round for event in ended] == [1]
-    assert state.round == 1 and bool(torch.isfinite(state.model).all()) and float(state.model.abs().max()) > 1e20
-    for event, _ in steps:
-        json.loads(event.to_json(), parse_constant=lambda word: pytest.fail(f"{word} in an event"))
-
-
-def test_the_folder_of_an_exploded_run_keeps_its_rounds(tmp_path):
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        run = fl.run(exploding(), out=tmp_path / "run", progress=False)
-    assert run.status == "failed" and "local.lr" in run.reason and len(run.history) == 1
-    assert any("local.lr" in str(w.message) for w in told)
-    assert all(bool(torch.isfinite(p).all()) for p in run.model().parameters())
-    again = fl.open_run(tmp_path / "run")
-    assert again.status == "failed" and len(again.history) == 1
-
-
-@pytest.mark.parametrize("layers", [("*",), ("1.weight",)])
-def test_layers_that_stay_at_home_may_not_run_away_either(layers):
-    e = exploding().changed(distribute=fl.KeepLayers(layers=layers))
-    _, steps = played(e, fl.Stacked(4))
-    failed, state = steps[-1]
-    assert isinstance(failed, Failed) and failed.round == 1
-    assert bool(torch.isfinite(state.own.touched).all()), "the state after the last good round"
-
-
-def copied(state):
-    """Every number of a state."""
-    tensors = {"model": state.model, "round": torch.tensor([state.round, state.trips, state.time])}
-    tables = {} if state.own is None else {"own": state.own}
-    for place, memory in state.memory.items():
-        tensors |= {f"{place}.{name}": t for name, t in memory.shared.items()}
-        tables |= {f"{place}.{name}": t for name, t in memory.own.items()}
-    for name, table in tables.items():
-        tensors[name] = table.gather(torch.arange(len(table.place)))
-    return {name: t.clone() for name, t in tensors.items()}
-
-
-STOPPING = METHODS["scaffold"] | {"encode": fl.TopK(fraction=0.3), "server": fl.Adaptive(), "rounds": 3,
-                                  "distribute": fl.KeepLayers(layers=("3.*",))}
-
-
-def test_a_stop_drops_the_round_in_flight():
-    """Stopped at every single look at the flag: the state is that of the round before, and going on gives the bits of
-    the run that nobody stopped."""
-    e = some(**STOPPING)
-    looks, at_round = 0, []
-    reference = {}
-    plan = prepare(e, world_of(e, CPU))
-
-    def count():
-        nonlocal looks
-        looks += 1
-        return False
-
-    with one_thread():
-        for event, state in engine.rounds(plan, begin(plan), fl.Stacked(3), count):
-            if state is not None:
-                reference[state.round] = copied(state)
-            if isinstance(event, RoundEnded):
-                at_round.append(looks)
-    reference[0] = copied(begin(plan))
-    assert looks >= 3 * (1 + 3), "the flag is looked at before every round and in every chunk"
-    assert at_round[0] < at_round[1] < at_round[2]
-    for k in range(1, looks + 1):
-        left = iter(range(k - 1))
-        _, steps = played(e, fl.Stacked(3), stop=lambda left=left: next(left, None) is None)
-        last, state = steps[-1]
-        done = sum(k > n for n in at_round)
-        assert last == Stopped(done, "stopped"), f"look {k}"
-        assert [event.round for event, _ in steps if isinstance(event, RoundEnded)] == list(range(1, done + 1))
-        found = copied(state)
-        assert all(torch.equal(found[name], reference[done][name]) for name in reference[done]), f"look {k}"
-    _, rest = played(e, fl.Stacked(3), state=state)     # the last one was stopped inside the last round
-    found = copied(rest[-1][1])
-    assert all(torch.equal(found[name], reference[3][name]) for name in found)
-
-
-def test_a_stop_inside_a_client():
-    """One client with many steps: the flag is looked at every few of them, not only between chunks."""
-    e = some(partition=fl.IID(clients=1), schedule=fl.Lockstep(), local=fl.SGD(steps=100), rounds=1)
-    looks = []
-    played(e, fl.Stacked(1), stop=lambda: looks.append(1))
-    assert len(looks) > 10
-
-
-# Nothing O(registered clients) per round.
-
-LOOKUPS = tuple(f"aten.{name}." for name in (
-    "index index_put_ searchsorted select slice view expand alias detach unsqueeze unbind _unsafe_view t transpose "
-    "_local_scalar_dense as_strided squeeze split_with_sizes permute squeeze_ _reshape_alias lift_fresh").split())
-
-
-class Largest(TorchDispatchMode):
-    """How many operations ran, and the most numbers that one of them read or wrote: of a lookup or a view, what came
-    out of it; of every other one, its largest argument too."""
-
-    def __init__(self):
-        super().__init__()
-        self.operations, self.most, self.what = 0, 0, ""
-
-    def __torch_dispatch__(self, function, kinds, args=(), kwargs=None):
-        out = function(*args, **(kwargs or {}))
-        self.operations += 1
-        written = [t for t in (out if isinstance(out, (tuple, list)) else (out,)) if isinstance(t, torch.Tensor)]
-        if str(function).startswith("aten.index_put_"):
-            written = [args[2]]                                   # it gives back the whole table it wrote into
-        read = [] if str(function).startswith(LOOKUPS) else [t for t in args if isinstance(t, torch.Tensor)]
-        views = str(function).startswith(LOOKUPS[3:])             # a view of much costs nothing
-        size = max((t.numel() for t in read + ([] if views else written)), default=0)
-        if size > self.most:
-            self.most, self.what = size, str(function)
-        return out
-
-
-def calls_of(work):
-    """Python functions entered by `work`, in this thread."""
-    count = 0
-
-    def note(frame, event, arg):
-        nonlocal count
-        count += event == "call"
-
-    sys.setprofile(note)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return count
-
-
-@pytest.fixture(scope="module")
-def many_rows():
-    draw = np.random.default_rng(0)
-    x = draw.normal(size=(260_000, 2)).astype(np.float32)
-    return fl.from_arrays(x, (x[:, 0] > 0).astype(int), name="many rows")
-
-
-LARGE = {
-    "fedavg": {},
-    "full-batch": {"local": fl.SGD(steps=1, batch=None)},
-    "scaffold-topk": {"local": fl.SGD(steps=1, batch=1, correct=(fl.ControlVariate(),)), "encode": fl.TopK(),
-                      "aggregate": fl.Mean(weights="uniform")},
-    "kept-median-liars": {"distribute": fl.KeepLayers(layers=("1.bias",)), "aggregate": fl.Median(),
-                          "attack": fl.SignFlip(liars=0.2)},
-    "private": {"privatise": fl.Gaussian(), "aggregate": fl.Mean(weights="uniform", denominator="expected")},
-}
-
-
-@pytest.mark.parametrize("fields", LARGE.values(), ids=LARGE.keys())
-def test_a_round_costs_the_same_for_a_thousand_clients_and_for_two_hundred_thousand(many_rows, fields):
-    """Ten clients with one step each: counted are tensor operations, their largest tensor and Python calls."""
-    seen = []
-    for N in (1_000, 200_000):
-        e = fl.Experiment(**{"task": many_rows, "net": fl.Logistic(), "partition": fl.IID(clients=N), "rounds": 5,
-                             "schedule": fl.Lockstep(sampler=fl.Fixed(m=10)),
-                             "local": fl.SGD(steps=1, batch=1)} | fields)
-        with one_thread():
-            plan = prepare(e, world_of(e, CPU))
-            assert plan.world.clients == N
-            state, _ = engine.advance(plan, begin(plan), fl.Stacked(4), lambda: False)   # warm
-            with Largest() as round:
-                state, _ = engine.advance(plan, state, fl.Stacked(4), lambda: False)
-            calls = calls_of(lambda plan=plan, state=state: engine.advance(plan, state, fl.Stacked(4), lambda: False))
-            with Largest() as reading:
-                readings(e, measure(plan, state), 1)
-        seen.append((round, calls, reading))
-    (small, few, read), (large, many, read_large) = seen
-    rows = 208     # of one client of the thousand: a full batch is as long
-    assert large.most <= max(small.most, 10 * 3 * rows), f"{large.what} touches {large.most}, not {small.most}"
-    assert large.operations <= 1.2 * small.operations + 20
-    assert many <= 1.2 * few + 500
-    assert read_large.most <= read.most and read_large.operations <= read.operations + 20
-
-
-def test_a_panel_of_clients_is_read_not_all():
-    e = some(partition=fl.IID(clients=50), evaluate=fl.Evaluation(clients=7), rounds=1,
-             schedule=fl.Lockstep(sampler=fl.Fixed(m=3)))
-    started = next(fl.stream(e))
-    assert isinstance(started, Started) and len(started.clients) == 7
-    read = [event for event in fl.stream(e) if isinstance(event, Evaluated) and event.counts]
-    assert all(event.shape[0] == 7 and event.clients == [c["client"] for c in started.clients] for event in read)

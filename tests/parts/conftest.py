@@ -1,5 +1,8 @@
-"""A model of one weight, so that whole rounds can be worked out on paper."""
+"""A model of one weight, so that whole rounds can be worked out on paper; and how a decomposition is read."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 from pydantic import Field
@@ -54,3 +57,36 @@ def line():
         return prepare(e, world_of(e, torch.device("cpu")))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def oracle_keys():
+    """The names of a decomposition's values, each with its name in oracles/pid.json."""
+    return {
+        "unique": "uni_Z_Yhat_given_not_S__unique_disparity",
+        "redundant": "red_Z_Yhat_S__redundant_disparity",
+        "masked": "syn_Z_Yhat_S__masked_disparity",
+        "client_unique": "uni_Z_S_given_not_Yhat",
+        "global_disparity": "I_Z_Yhat__global_disparity",
+        "local_disparity": "I_Z_Yhat_given_S__local_disparity",
+    }
+
+
+@pytest.fixture(scope="session")
+def values(oracle_keys):
+    """values(decomposition) -> its values, in the order of oracle_keys."""
+    return lambda found: np.array([getattr(found, name) for name in oracle_keys])
+
+
+@pytest.fixture(scope="session")
+def info():
+    """info(p, *keep) -> I(Z; the axes in keep), from entropies, apart from the module's own arithmetic."""
+
+    def measure(p, *keep):
+        def entropy(axes):
+            q = p.sum(tuple(set(range(3)) - set(axes))).ravel()
+            return -sum(x * math.log2(x) for x in q if x > 0)
+
+        return entropy((0,)) + entropy(keep) - entropy((0, *keep))
+
+    return measure
