@@ -33,6 +33,7 @@ os.environ.setdefault("MKL_CBWR", "AUTO")
 
 from .aggregate import Mean, Median
 from .attack import LabelFlip, SignFlip
+from .audit import audit
 from .contracts import check_part
 from .correct import ControlVariate, Proximal
 from .distribute import Broadcast, KeepLayers
@@ -71,12 +72,26 @@ from .tasks import Adult, Arrays, Digits, Mnist, from_arrays
 
 __version__ = "0.1.0"
 
+
+def __getattr__(name: str):
+    """The lab is imported when it is asked for: the command line and scripts do without widgets."""
+    if name == "Lab":
+        from .widgets.lab import Lab
+
+        return Lab
+    if name == "WhatIf":
+        from .widgets.what_if import WhatIf
+
+        return WhatIf
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __all__ = [
     "CNN", "IID", "MLP", "SGD", "Accuracy", "Adaptive", "Adult", "Aggregate", "Apply", "Arrays", "Attack",
     "BadInput", "Broadcast", "ByGroup", "Classification", "ControlVariate", "Correct", "Decomposition", "Digits",
     "Dirichlet", "Distribute", "Encode", "Evaluate", "Evaluation", "Experiment", "Fixed", "Full", "Gaps",
-    "Gaussian", "KeepLayers", "LabelFlip", "Local", "Lockstep", "Logistic", "Masked", "Mean", "Median", "Mnist",
-    "Natural", "Net", "OneByOne", "Partition", "Poisson", "Privatise", "Proximal", "Run", "Sampler", "Schedule",
-    "Server", "SignFlip", "Stacked", "Task", "TopK", "Update", "catalogue", "check_part", "decompose",
-    "from_arrays", "open_run", "part", "recipe", "run", "stream",
+    "Gaussian", "KeepLayers", "Lab", "LabelFlip", "Local", "Lockstep", "Logistic", "Masked", "Mean", "Median",
+    "Mnist", "Natural", "Net", "OneByOne", "Partition", "Poisson", "Privatise", "Proximal", "Run", "Sampler",
+    "Schedule", "Server", "SignFlip", "Stacked", "Task", "TopK", "Update", "WhatIf", "audit", "catalogue", "check_part",
+    "decompose", "from_arrays", "open_run", "part", "recipe", "run", "stream",
 ]

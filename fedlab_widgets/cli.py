@@ -77,6 +77,15 @@ def list_():
 
 
 @app.command()
+def lab(folder: Annotated[Path | None, typer.Argument(help="Where to put the course.", show_default=False)] = None,
+        browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True):
+    """Open JupyterLab on the first notebook of the course (a copy of your own, when this is no checkout)."""
+    from .course import open_lab
+
+    raise typer.Exit(open_lab(folder, browser))
+
+
+@app.command()
 def doctor():
     """Check Python, torch, device and memory, versions, disk and data, each with its remedy."""
     from .doctor import report

@@ -9,6 +9,7 @@ import difflib
 import inspect
 import re
 from typing import Annotated, Any, ClassVar
+from weakref import WeakSet
 
 from pydantic import (
     BaseModel,
@@ -93,6 +94,7 @@ class Part(Spec):
 
 
 _CATALOGUE: dict[str, dict[str, type[Part]]] = {}
+WATCHERS: WeakSet = WeakSet()   # open forms, whose menus show a new part at once
 
 
 def part(cls: type[Part]) -> type[Part]:
@@ -107,6 +109,8 @@ def part(cls: type[Part]) -> type[Part]:
         raise BadInput(f"{cls.slot} has a part {cls.name!r} already, from {holder.__module__}; "
                        f"give the class {cls.__name__} another name")
     shelf[cls.name] = cls
+    for form in tuple(WATCHERS):
+        form.refresh()
     return cls
 
 

@@ -1,0 +1,1 @@
+"""The lab: form, runner, board, panels. Nothing here is needed to run an experiment."""

@@ -1,0 +1,163 @@
+"""What stands behind the form: the experiment, changes that wait to become right, and what a method decides."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import Any
+
+import ipywidgets as w
+
+from ..part import BadInput, Spec
+from ..recipes import BOOK
+from ..spec import Experiment
+from . import words
+
+# What a method decides. The task stays the user's; of the partition only what the recipe cannot do without.
+METHOD = ("partition", "schedule", "distribute", "local", "encode", "privatise", "aggregate", "server")
+
+# Where fields stand; "task.*" are the fields of the chosen part. What is named nowhere is in Advanced.
+OPENING = ("task", "partition", "method", "rounds")
+SECTIONS = {"Fairness": ("task.*", "evaluate.readings"), "Privacy": ("privatise",),
+            "Communication": ("encode", "distribute"), "Attacks": ("attack",), "Advanced": ()}
+
+
+def value_at(spec: Any, path: str) -> Any:
+    """The value at a dotted path. Raises AttributeError or IndexError where there is none."""
+    for step in path.split("."):
+        spec = spec[int(step)] if isinstance(spec, tuple) and step.isdigit() else getattr(spec, step)
+    return spec
+
+
+def differences(base: Any, other: Any, path: str):
+    """(path, value in other) of what differs: field by field in the same part, as a whole in another."""
+    if type(base) is type(other) and isinstance(base, Spec):
+        for name in type(base).model_fields:
+            yield from differences(getattr(base, name), getattr(other, name), f"{path}.{name}")
+    elif base != other:
+        yield path, other
+
+
+def decided(name: str) -> dict[str, Any]:
+    """What a method sets, by path: where its recipe differs from the default experiment."""
+    if name not in BOOK:
+        return {}
+    base, other = Experiment(), BOOK[name].experiment
+    return {p: v for slot in METHOD for p, v in differences(getattr(base, slot), getattr(other, slot), slot)}
+
+
+class Host:
+    """What the fields know of the form: where changes go, what waits to become right, and the shared looks.
+
+    A change that the spec refuses waits, with its sentence; it is tried again with every later change, so that two
+    changes that need each other can be made one after the other.
+    """
+
+    SLIDERS = ("partition.",)   # the strength of the partition is moved by hand, and watched
+
+    def __init__(self, accept):
+        self.accept, self.experiment = accept, Experiment()
+        self.waiting: dict[str, tuple[dict[str, Any], str]] = {}   # the field's path -> (changes, sentence)
+        self._quiet = self.locked = False
+        self.mutex = threading.RLock()   # handlers may run on any thread of the kernel
+        self.wide, self.narrow = w.Layout(width="auto", min_width="0"), w.Layout(width="auto")
+        self.style, self.plain = {"description_width": ""}, w.ButtonStyle()
+
+    @contextmanager
+    def silence(self):
+        """Controls set in here are not changes by the user."""
+        with self.mutex:
+            held, self._quiet = self._quiet, True
+            try:
+                yield
+            finally:
+                self._quiet = held
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the form itself is setting controls; a user's change on another thread waits until that is done."""
+        with self.mutex:
+            return self._quiet
+
+    def submit(self, path: str, value: Any, at: str | None = None) -> None:
+        """A change by the user; `at` is the field where it was made, if that has another path."""
+        self.submit_all({path: value}, at or path)
+
+    def submit_all(self, changes: dict[str, Any], at: str) -> None:
+        """Apply changes if the spec takes them, at best with those that wait; else let them wait with its sentence."""
+        with self.mutex:
+            self.waiting.pop(at, None)
+            others = {p: v for held, _ in self.waiting.values() for p, v in held.items()}
+            new, _ = self._tried({**others, **changes})
+            if new:
+                self.waiting.clear()
+            else:
+                new, problem = self._tried(changes)
+                if problem:
+                    self.waiting[at] = changes, problem
+            self._settle(new, changes)
+
+    def _settle(self, new: Experiment | None, changes: dict[str, Any]) -> None:
+        """Take the new experiment; drop what waited for fields that are gone; try what else waits."""
+        if new:
+            self.experiment = new
+            gone = [at for at in self.waiting if any(at.startswith(p + ".") for p in changes)]
+            for at in gone:
+                del self.waiting[at]
+            for at, (held, _) in list(self.waiting.items()):
+                better, problem = self._tried(held)
+                self.experiment = better or self.experiment
+                self.waiting[at] = held, problem
+                if better:
+                    del self.waiting[at]
+        self.accept()
+
+    def _tried(self, changes: dict[str, Any]) -> tuple[Experiment | None, str]:
+        """(the experiment with the changes, "") or (None, the sentence that says why not)."""
+        try:
+            return self.experiment.changed(**changes), ""
+        except BadInput as error:
+            return None, str(error)
+        except Exception as error:   # a part of the user's own whose validator is broken must not break the form
+            return None, f"{', '.join(changes)} cannot be set: {type(error).__name__}: {error}"
+
+    def cure(self, at: str) -> w.Button | None:
+        """A button for what a recipe with the same part sets beside it, where that makes a refused choice fit."""
+        changes = self.waiting[at][0] if at in self.waiting else {}
+        if not any(isinstance(v, (str, list)) and p.split(".")[0] in METHOD for p, v in changes.items()):
+            return None
+        for book in BOOK.values():
+            for slot in METHOD[1:]:
+                extra = {slot: getattr(book.experiment, slot)}
+                if decided(book.name).keys() & {slot, *(p for p in decided(book.name) if p.startswith(slot + "."))} \
+                        and slot not in changes and self._tried({**changes, **extra})[0]:
+                    return self._cure_button(at, {**changes, **extra}, slot)
+        return None
+
+    def _cure_button(self, at: str, changes: dict[str, Any], slot: str) -> w.Button:
+        text = f"Do it, and set {words.label(Experiment, slot)} to {words.brief(changes[slot])}"
+        button = w.Button(description=text, tooltip=text, layout=self.narrow, style=self.plain).add_class("fl-small")
+        button.on_click(lambda _: self.submit_all(changes, at))
+        return button
+
+    def placed(self, path: str) -> tuple[str, ...]:
+        """The fields beneath a path that have a place of their own in the form."""
+        return tuple(p[len(path) + 1:] for paths in SECTIONS.values() for p in paths if p.startswith(path + "."))
+
+
+def held(e: Experiment, path: str, value: Any) -> bool:
+    """Whether a path still has this value."""
+    try:
+        return value_at(e, path) == value
+    except (AttributeError, IndexError):
+        return False
+
+
+def fitting(e: Experiment, path: str, value: Any, recipe: Experiment) -> tuple[str, Any]:
+    """A path as it is, or its whole slot where the user has another part there; of a partition then nothing."""
+    try:
+        value_at(e, path)
+        return path, value
+    except (AttributeError, IndexError):
+        slot = path.split(".")[0]
+        return ("", None) if slot == "partition" else (slot, getattr(recipe, slot))
