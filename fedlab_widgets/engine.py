@@ -121,8 +121,7 @@ def advance(plan: Plan, state: State, executor: Executor, stop: Stop) -> tuple[S
     if value is None:
         events.append(Warned(cohort.round, "nobody took part in this round: the model stays as it was"))
     else:
-        note = e.aggregate.warning(len(cohort))
-        events += [Warned(cohort.round, note)] if note else []
+        events += [Warned(cohort.round, note) for note in [e.aggregate.warning(len(cohort))] if note]
         due = _commit(plan, due, sent, cohort, plan.space.split(value))
     losses = torch.cat([s.loss for s in sent])[cohort.sizes.to(world.device) > 0] if sent else None
     events.append(RoundEnded(
@@ -196,6 +195,5 @@ def rounds(plan: Plan, state: State, executor: Executor, stop: Stop = never,
 
 
 def exploded(e: Experiment, round: int) -> str:
-    lr = getattr(e.local, "lr", None)
     return (f"the model is no longer finite after round {round}: steps are too long for this net and data; lower "
-            f"local.lr{f' (now {lr})' if lr else ''}, or set local.clip. The rounds before it are kept")
+            f"local.lr (now {getattr(e.local, 'lr', 'not set')}), or set local.clip. The rounds before it are kept")

@@ -143,7 +143,7 @@ def band(counts, draws=200, seed=0, level=0.95, shuffle="client"):
         draws = min(draws, max(20, CONE_CELLS // counts.size))
     Z, Y, S = counts.shape
     crowd = counts if shuffle == "client" else counts.reshape(Z, Y * S, 1)
-    tables = _shuffled(crowd, draws, np.random.default_rng(seed)).reshape(draws, Z, Y, S)
+    tables = shuffled(crowd, draws, np.random.default_rng(seed)).reshape(draws, Z, Y, S)
     atoms, _ = atoms_any(tables / counts.sum())
     edges = [(1 - level) / 2, (1 + level) / 2]
     limits = {name: tuple(map(float, np.quantile(bits, edges))) for name, bits in atoms.items()}
@@ -199,7 +199,7 @@ def _chance(tables):
     return bits
 
 
-def _shuffled(counts, draws, rng):
+def shuffled(counts, draws, rng):
     """Tables [draws, Z, Y, S] with each client's sums of `counts` [Z, Y, S], groups dealt out at random."""
     Z, Y, S = counts.shape
     left = np.repeat(counts.sum(0)[None], draws, 0)  # people whose group is not dealt yet

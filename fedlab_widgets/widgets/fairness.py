@@ -16,7 +16,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..evaluate.pid import MOST_GROUPS, Disparity, _shuffled, band, decompose
+from ..evaluate.pid import MOST_GROUPS, Disparity, band, decompose, shuffled
 from ..evaluate.pid_cone import atoms_any
 from ..part import BadInput
 
@@ -187,7 +187,7 @@ def _dealt(table: np.ndarray, draws: int, seed: int) -> dict[str, float]:
     """What parts reach (97.5 % of draws) when the people of table [group, prediction, client] are dealt to clients by
     chance, sizes kept; 0 for unique, which such a deal leaves as large as the global disparity."""
     pairs = table.reshape(-1, table.shape[2], 1)
-    tables = _shuffled(pairs, draws, np.random.default_rng(seed)).reshape(draws, *table.shape)
+    tables = shuffled(pairs, draws, np.random.default_rng(seed)).reshape(draws, *table.shape)
     atoms, _ = atoms_any(tables / table.sum())
     return {"unique": 0.0} | {name: float(np.quantile(atoms[name], 0.975)) for name in ("redundant", "masked")}
 

@@ -57,7 +57,7 @@ def test_correction_of_a_tiny_client_is_the_mean_over_all_shuffles():
 
 def test_chance_is_the_mean_of_the_shuffles(info):
     counts = np.random.default_rng(3).poisson(3, (3, 2, 4))
-    tables = pid._shuffled(counts, 4000, np.random.default_rng(0))
+    tables = pid.shuffled(counts, 4000, np.random.default_rng(0))
     assert (
         (tables.sum(1) == counts.sum(0)).all()
         and (tables.sum(2) == counts.sum(1)).all()
