@@ -16,7 +16,7 @@ MOST_ROWS = 40   # clients shown in a table
 IDS = itertools.count()   # patterns of several readings on a page need names of their own
 STYLE = """<style>
 .fl-fair{--ink:var(--jp-content-font-color1,var(--vscode-editor-foreground,#1a1a1a));--ground:var(--jp-layout-color0,
-var(--vscode-editor-background,#fff));--line:var(--jp-border-color2,#bdbdbd);--redundant:#56b4e9;--unique:#e69f00;
+var(--vscode-editor-background,#fff));--line:var(--jp-border-color2,#bdbdbd);--redundant:#e69f00;--unique:#56b4e9;
 --masked:#cc79a7;color:var(--ink);background:var(--ground);font:13px/1.45 var(--jp-content-font-family,system-ui,
 sans-serif);max-width:44rem;padding:8px 10px;box-sizing:border-box}
 @media (prefers-color-scheme:dark){.fl-fair{--ink:var(--jp-content-font-color1,var(--vscode-editor-foreground,#ececec));

@@ -128,10 +128,9 @@ class Lab(w.VBox):
         starts = w.HBox([self._quick(s) for s in STARTS], layout=w.Layout(flex_flow="row wrap", grid_gap="4px"))
         left = w.VBox([self.form, w.HTML("<b>Who holds what</b>"), self._picture])
         self.panels = w.Tab([self._fairness], titles=["Fairness and what if"])
-        right = w.VBox([self.board, self.panels])
-        columns = w.GridBox([left, right], layout=w.Layout(
+        columns = w.GridBox([left, self.board], layout=w.Layout(
             grid_template_columns="repeat(auto-fit, minmax(min(100%, 380px), 1fr))", grid_gap="16px", width="100%"))
-        return [starts, self._point, bar, self._forecast, self._problem, columns]
+        return [starts, self._point, bar, self._forecast, self._problem, columns, self.panels]
 
     def _quick(self, quick) -> w.Button:
         button = w.Button(description=quick.title, tooltip=quick.point, layout=w.Layout(width="auto"))

@@ -80,7 +80,7 @@ class Page:
     def board(self):
         return self.page.locator(".jp-OutputArea-output [data-n]").first
 
-    def wait_for(self, condition: str, seconds: float = 30):
+    def wait_for(self, condition: str, seconds: float = 90):
         """Wait until a JavaScript condition on the board element `b` holds."""
         find = "document.querySelector('.jp-OutputArea-output [data-n]')"
         self.page.wait_for_function(f"() => {{ const b = {find}; return b && ({condition}); }}", timeout=seconds * 1000)
@@ -110,11 +110,11 @@ def notebook(chromium, server):
         contexts.append(context)
         page = context.new_page()
         page.goto(f"{address}/lab/tree/{name}.ipynb?reset")
-        page.wait_for_selector(".jp-NotebookPanel .jp-Notebook", timeout=60_000)
+        page.wait_for_selector(".jp-NotebookPanel .jp-Notebook", timeout=120_000)
         page.wait_for_function("""() => { const w = window.jupyterapp && window.jupyterapp.shell.currentWidget;
             const s = w && w.sessionContext && w.sessionContext.session;
             return s && s.kernel && s.kernel.connectionStatus === 'connected' && s.kernel.status === 'idle'; }""",
-                               timeout=60_000)
+                               timeout=120_000)
         if run:
             page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
         return Page(page)
