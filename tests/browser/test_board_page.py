@@ -125,13 +125,13 @@ def page(lab, chromium):
     page.on("request", lambda r: None if r.url.startswith(own) else outside.append(r.url))
     page.on("pageerror", lambda e: broken.append(str(e)))
     page.goto(lab + "/lab/tree/board.ipynb?reset")
-    page.wait_for_selector(".jp-NotebookPanel", timeout=60_000)
+    page.wait_for_selector(".jp-NotebookPanel", timeout=120_000)
     page.wait_for_function("""() => { const c = window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel;
-        return c && c.status === 'idle' && c.connectionStatus === 'connected'; }""", timeout=60_000)
+        return c && c.status === 'idle' && c.connectionStatus === 'connected'; }""", timeout=120_000)
     page.evaluate("window.jupyterapp.commands.execute('application:set-mode', {mode: 'single-document'})")
     page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
     page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.wait_for_selector(".flb[data-n='0']", timeout=30_000)
+    page.wait_for_selector(".flb[data-n='0']", timeout=90_000)
     page.wait_for_function("() => +document.querySelector('.flb').dataset.seq >= 0")
     yield page
     assert broken == [], "errors in the page"
@@ -158,7 +158,7 @@ def data(page) -> dict:
 def until(page, **wanted) -> None:
     page.wait_for_function("w => { const d = document.querySelector('.flb').dataset; "
                            "return Object.entries(w).every(([k, v]) => d[k] === String(v)); }", arg=wanted,
-                           timeout=10_000)
+                           timeout=120_000)
 
 
 def theme(page, name: str) -> None:
@@ -283,7 +283,7 @@ def test_the_same_board_twice_and_a_restarted_kernel(page):
     page.wait_for_function("() => document.querySelectorAll('.flb[data-n=\"7\"]').length === 2")
     kernel(page, "board.say('running', 'going on', 0.5, 3); board.flush()")
     page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
-    page.locator(".flb-lost", has_text="run this cell again").first.wait_for(timeout=30_000)
+    page.locator(".flb-lost", has_text="run this cell again").first.wait_for(timeout=90_000)
 
 
 def test_a_new_view_shows_the_snapshot_when_nobody_answers(page):
