@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,8 @@ def open_lab(wanted: Path | None = None, browser: bool = True) -> int:
     folder = course_folder(wanted)
     print(f"opening JupyterLab on {folder / FIRST}; end it with Ctrl-C", file=sys.stderr)
     command = [sys.executable, "-m", "jupyterlab", str(folder / FIRST), *([] if browser else ["--no-browser"])]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")   # in a container there is often nobody else
     try:
         return subprocess.run(command).returncode
     except KeyboardInterrupt:
