@@ -210,6 +210,15 @@ class World:
         each = self.task.loss(self.forward(w, x), y)
         return (each * real).sum(1) / real.sum(1).clamp(min=1)
 
+    def gradient(self, w: Tensor, x: Tensor, y: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradient [C, P] and mean loss [C] of each client at its own weights w [C, P].
+
+        Clients share no weights, so the gradient of the sum of their losses holds each one's own in its row.
+        """
+        w = w.detach().requires_grad_()
+        losses = self.losses(w, x, y, real)
+        return torch.autograd.grad(losses.sum(), w)[0], losses.detach()
+
 
 @dataclass(frozen=True)
 class Trained:

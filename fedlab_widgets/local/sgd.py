@@ -78,7 +78,7 @@ class SGD(Local):
             x, y = shards.x[rows], shards.y[rows]
             if tamper is not None:
                 x, y = tamper(x, y)
-            g, losses = gradient(world, w, x, y, real)
+            g, losses = world.gradient(w, x, y, real)
             for correct, its in general:
                 g = correct.grad(g, w, start, its)
             if push is not None:
@@ -115,13 +115,3 @@ class SGD(Local):
                 pull = pull + a
                 push = b if push is None else push if b is None else push + b
         return pull, push
-
-
-def gradient(world, w, x, y, real):
-    """The gradient [C, P] and mean loss [C] of each client at its own weights w [C, P].
-
-    Clients share no weights, so the gradient of the sum of their losses holds each one's own in its row.
-    """
-    w = w.detach().requires_grad_()
-    losses = world.losses(w, x, y, real)
-    return torch.autograd.grad(losses.sum(), w)[0], losses.detach()
