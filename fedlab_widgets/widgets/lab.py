@@ -63,6 +63,7 @@ class Lab(w.VBox):
         self.runner = old.runner if old is not None and old.runner.phase in AT_WORK else Runner()
         self.form = Form(experiment or (old.experiment if old is not None else None))
         self.board, self._seen, self._still, self._view_closed = Board(), 0, None, False
+        self._shown: Phase | None = None
         self._problem, self._picture = w.HTML(), w.HTML()
         self._forecast, self._point = w.HTML(), w.HTML()
         self._fairness = w.VBox([w.HTML("<p>Run something: who gets the favourable answer appears here.</p>")])
@@ -210,26 +211,31 @@ class Lab(w.VBox):
 
     def _flush_for_ever(self) -> None:
         """The only writer of live figures: everything that has come since the last look, in one message."""
-        shown = None
         while not self._view_closed:
             time.sleep(1 / HERTZ)
-            events, phase = self.runner.events, self.runner.phase
-            if self._seen > len(events):
-                self._seen = 0
-            fresh, self_seen = events[self._seen:], len(events)
-            if not fresh and phase is shown:
-                continue
+            self._flush()
+
+    @said
+    def _flush(self) -> None:
+        events, phase = self.runner.events, self.runner.phase
+        count = len(events)
+        fresh = events[self._seen if self._seen <= count else 0:count]
+        if not fresh and phase is self._shown:
+            self._seen = count
+            return
+        changed, self._shown = phase is not self._shown, phase
+        try:
             for event in fresh:
                 self._show(event)
             self._say(events, phase)
             self.board.flush()
-            if phase is not shown:
-                shown = phase
+            if changed:
                 self._buttons_follow()
                 self.say_problem(self.runner.problem if phase is Phase.FAILED else "")
                 if phase in (Phase.DONE, Phase.STOPPED) and self.runner.run is not None:
                     self._ended(self.runner.run)
-            self._seen = self_seen
+        finally:
+            self._seen = count   # what could not be shown is said once, not ten times a second
 
     def _show(self, event) -> None:
         if isinstance(event, Started):

@@ -111,3 +111,13 @@ def test_reset_clears_the_picture(lab):
 @pytest.mark.parametrize("quick", STARTS, ids=lambda q: q.title)
 def test_one_click_starts_are_valid(quick):
     assert quick.point and quick.experiment.forecast().seconds < 20
+
+
+def test_a_picture_that_fails_is_said_and_the_run_goes_on(lab, monkeypatch):
+    def broken(row):
+        raise KeyError("no such curve")
+
+    monkeypatch.setattr(lab.board, "add", broken)
+    lab.buttons["start"].click()
+    assert asyncio.run(lab.wait(60)).status == "finished"
+    until(lambda: "no such curve" in lab._problem.value)
