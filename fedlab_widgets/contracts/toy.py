@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, lru_cache
 
@@ -21,6 +20,7 @@ from ..part import BadInput, Part, slot
 from ..partition import IID
 from ..plan import Plan, begin, prepare
 from ..schedule import Lockstep
+from ..session import one_thread
 from ..shards import Data
 from ..slots import Task
 from ..spec import Evaluation, Experiment
@@ -113,17 +113,6 @@ def _rest() -> dict:
     return {"task": table(), "net": Logistic(), "partition": IID(clients=CLIENTS), "schedule": Lockstep(),
             "local": SGD(steps=3, batch=8), "aggregate": Mean(weights="uniform"),
             "evaluate": Evaluation(readings=(Accuracy(),), clients=CLIENTS)}
-
-
-@contextmanager
-def one_thread():
-    """Bits are promised for one thread; the count is put back afterwards."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class Case:
