@@ -68,7 +68,7 @@ from .slots import (
     Task,
 )
 from .spec import Evaluation, Experiment
-from .tasks import Adult, Arrays, Digits, Mnist, from_arrays
+from .tasks import Adult, Arrays, Digits, Mnist, from_arrays, from_file, from_frame
 
 __version__ = "0.1.0"
 
@@ -93,5 +93,5 @@ __all__ = [
     "Gaussian", "KeepLayers", "Lab", "LabelFlip", "Local", "Lockstep", "Logistic", "Masked", "Mean", "Median",
     "Mnist", "Natural", "Net", "OneByOne", "Partition", "Poisson", "Privatise", "Proximal", "Run", "Sampler",
     "Schedule", "Server", "SignFlip", "Stacked", "Task", "TopK", "Update", "WhatIf", "audit", "catalogue", "check_part",
-    "decompose", "from_arrays", "open_run", "part", "recipe", "run", "stream",
+    "decompose", "from_arrays", "from_file", "from_frame", "open_run", "part", "recipe", "run", "stream",
 ]

@@ -44,17 +44,20 @@ def checks():
             yield fits, f"{name} {found}", f"pip install '{name}{wanted or ''}'"
         except PackageNotFoundError:
             yield False, f"{name} is missing", f"pip install '{name}{wanted or ''}'"
-    memory = _free_memory()
-    if memory is not None:
-        yield memory > 10**9, f"{size(memory)} of memory free", "close other programs, or use fewer clients a round"
-    if torch.cuda.is_available():
-        for i in range(torch.cuda.device_count()):
-            free, total = torch.cuda.mem_get_info(i)
-            yield True, f"cuda:{i} {torch.cuda.get_device_name(i)}, {size(free)} of {size(total)} free", ""
-    elif shutil.which("nvidia-smi"):
+    from .widgets.front_end import findings
+
+    yield from findings()
+    from . import machine  # late, so that a missing psutil was said before
+
+    memory = machine.cpu().free
+    yield memory > 10**9, f"{size(memory)} of memory free", "close other programs, or use fewer clients a round"
+    gpus = machine.gpus()
+    for gpu in gpus:
+        yield True, machine.words(gpu), ""
+    if not gpus and shutil.which("nvidia-smi"):
         yield False, f"an NVIDIA driver is here, and torch {torch.__version__} sees no GPU: runs use the CPU", (
             "install a CUDA build of torch, https://pytorch.org/get-started")
-    else:
+    elif not gpus:
         yield True, f"no CUDA GPU: runs use the CPU ({os.cpu_count()} cores)", ""
     free = shutil.disk_usage(Path.cwd()).free
     yield free > NEEDED_DISK, f"{size(free)} of disk free in {Path.cwd()}", "make room, or run elsewhere with --out"
@@ -80,11 +83,3 @@ def _wanted() -> dict:
         return {}
     found = [Requirement(line) for line in lines if "extra ==" not in line]
     return {r.name: r.specifier if str(r.specifier) else None for r in found}
-
-
-def _free_memory() -> int | None:
-    try:
-        with open("/proc/meminfo") as file:
-            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
-    except OSError:
-        return None   # not Linux: torch has no portable figure

@@ -40,8 +40,8 @@ class Forecast:
     def __str__(self) -> str:
         about = "" if self.exact else "≈ "
         privacy = "no privacy mechanism" if self.epsilon is None else (
-            f"epsilon {self.epsilon:.3g} at delta {self.delta:.2g} ({self.relation}; reproducible noise: "
-            "demonstration)")
+            f"epsilon {self.epsilon:.3g} at delta {self.delta:.2g} for what the released model tells about any one "
+            f"client with all its rows ({self.relation}; reproducible noise: demonstration)")
         rounds = f"{self.rounds} round{'s' if self.rounds > 1 else ''}"
         return (f"{rounds}, ≈ {self.seconds:.2g} s, {about}{size(self.bytes_up)} up, "
                 f"{about}{size(self.bytes_down)} down, ≈ {size(self.memory_bytes)} of memory, {privacy}")

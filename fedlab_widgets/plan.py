@@ -50,18 +50,18 @@ def prepare(experiment: Experiment, world: World) -> Plan:
     panel = seeds.subset(world.keys("panel", 0, 0), N, min(e.evaluate.clients, N))
     expected = e.schedule.rate(N) * float(e.aggregate.weigh(sizes).sum())
     notes = () if ledger is None else tuple(e.privatise.notes(ledger, len(eligible), space.width, expected))
-    return Plan(e, world, space, ledger, expected, liars(e.attack, world), panel, notes)
+    return Plan(e, world, space, ledger, expected, liars(e.attack, N, world.seed), panel, notes)
 
 
-def liars(attack, world: World) -> Tensor:
-    """The ids of the liars: as given, or as many as the share says, chosen by seed."""
+def liars(attack, clients: int, seed: int) -> Tensor:
+    """The ids of the liars, ascending: as given, or as many as the share says, chosen by seed."""
     if attack is None:
         return torch.empty(0, dtype=torch.int64)
     if isinstance(attack.liars, tuple):
-        if max(attack.liars, default=0) >= world.clients:
-            raise BadInput(f"attack.liars = {max(attack.liars)} is no client: ids go from 0 to {world.clients - 1}")
+        if max(attack.liars, default=0) >= clients:
+            raise BadInput(f"attack.liars = {max(attack.liars)} is no client: ids go from 0 to {clients - 1}")
         return torch.tensor(sorted(set(attack.liars)), dtype=torch.int64)
-    return seeds.subset(world.keys("liars", 0, 0), world.clients, round(attack.liars * world.clients))
+    return seeds.subset(seeds.keys(seed, "liars", 0, 0), clients, round(attack.liars * clients))
 
 
 def begin(plan: Plan) -> State:

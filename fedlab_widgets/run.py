@@ -161,6 +161,37 @@ class Run:
 
         return Run(resume(self.path, **how).path, [r.resume(**how) for r in self.replicates])
 
+    def figure(self, name: str, x: str = "rounds"):
+        """A static figure: "convergence", "disparity", "communication", "accuracy_per_mb", "epsilon", "partition" or
+        "clients"; x, where it is rounds: "rounds", "MB" or "seconds".
+
+        It shows itself in a cell; `.data` are the numbers drawn, and `.save("x.pdf", width="column")` writes it as pdf,
+        svg, png or html with a CSV beside it. Raises BadInput for other names and for a run without what it shows.
+        """
+        from .figures import figure
+
+        return figure(self, name, x)
+
+    def panel(self, name: str):
+        """A piece of the lab alone in a cell: "convergence", "disparity", "communication", "fairness", "what_if" or
+        "clients". Raises BadInput for other names and for a run without what it shows."""
+        from .widgets.panel import panel
+
+        return panel(self, name)
+
+    def methods_text(self) -> str:
+        """Paragraphs for a paper's methods section, every number from the spec and the record; with replicates mean
+        and standard deviation."""
+        from .methods import methods_text
+
+        return methods_text(self)
+
+    def code(self) -> str:
+        """The shortest Python that makes this run's experiment, and runs it; see `code.as_python`."""
+        from .code import as_python
+
+        return as_python(self.experiment)
+
     def spread(self):
         """Mean and standard deviation over the seeds of `run(…, seeds=n)`, by round (pandas, two-level columns)."""
         import pandas as pd

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -192,22 +193,34 @@ def ready(experiment: Experiment, executor: Executor | None, device: str | None)
 
 def settings(plan: Plan, executor: Executor) -> dict:
     """What a resume must repeat, and what a reader wants to know."""
+    from . import __version__  # which imports this
+
     world, ledger = plan.world, plan.ledger
     privacy = {"delta": ledger.delta, "noise_multiplier": ledger.noise_multiplier} if ledger else {}
     return {**executor.describe(), "path": "vmap" if world.stacks else "one net at a time", "threads": 1,
-            "device": str(world.device), "torch": torch.__version__, "python": platform.python_version(),
-            "machine": platform.machine(), **privacy}
+            "device": str(world.device), "fedlab_widgets": __version__, "torch": torch.__version__,
+            "python": platform.python_version(), "machine": platform.machine(), **privacy}
+
+
+_ONE, _BEFORE = threading.Lock(), []   # who wants one thread at the moment, and how many there were before
 
 
 @contextmanager
 def one_thread():
-    """One intra-op thread: products and sums are then the same bits whatever else the machine does."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """One intra-op thread: products and sums are then the same bits whatever else the machine does.
+
+    The number is the process's: it is put back when the last of several users, in threads of their own, has ended.
+    """
+    with _ONE:
+        _BEFORE.append(_BEFORE[0] if _BEFORE else torch.get_num_threads())
+        torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _ONE:
+            before = _BEFORE.pop()
+            if not _BEFORE:
+                torch.set_num_threads(before)
 
 
 def folder_for(experiment: Experiment, out: str | Path | None) -> Path:

@@ -132,8 +132,10 @@ class Experiment(Spec):
         return _validated(fields)
 
     def to_python(self) -> str:
-        """The same experiment as a cell of Python that names what differs from the default."""
-        return f"import fedlab_widgets as fl\n\nexperiment = {python(self)}\n"
+        """The same experiment as a cell of Python that names what differs from a recipe or the defaults; see `code`."""
+        from .code import cell
+
+        return cell(self)
 
 
 def _validated(fields: dict) -> Experiment:
@@ -167,16 +169,3 @@ def misfits(e: Experiment):
         elif e.schedule.sampling(1000) is None:
             yield (f"privatise = {e.privatise.name} cannot account for schedule = {e.schedule.name}: nothing is known "
                    "of who takes part; choose the sampler poisson, fixed or full")
-
-
-def python(value: Any, indent: int = 0) -> str:
-    """A spec as Python source that names the fields that differ from their defaults."""
-    if isinstance(value, Spec):
-        cls, inner = type(value), indent + 4
-        where = "fl." if cls.__module__.startswith(__package__ + ".") else ""
-        given = [f"{' ' * inner}{name}={python(getattr(value, name), inner)}" for name, f in cls.model_fields.items()
-                 if getattr(value, name) != f.get_default(call_default_factory=True)]
-        return f"{where}{cls.__name__}(" + (("\n" + ",\n".join(given) + ",\n" + " " * indent) if given else "") + ")"
-    if isinstance(value, tuple):
-        return "(" + ", ".join(python(v, indent) for v in value) + ("," if len(value) == 1 else "") + ")"
-    return repr(value)

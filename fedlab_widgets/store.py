@@ -27,7 +27,7 @@ from .types import Memory, State, Table
 
 SPEC, EVENTS, SNAPSHOT, DATA, SOURCES = ("spec.json", "events.jsonl", "snapshot.safetensors", "data.safetensors",
                                         "sources.json")
-LARGEST_COPY = 50 * 2**20   # bytes of a user's rows that a run folder keeps a copy of
+LARGEST_COPY = 50 * 2**20   # bytes of a user's rows that a run folder keeps a copy of, where the task allows one
 
 
 class DiskProblem(OSError):
@@ -48,7 +48,7 @@ class RunFolder:
         try:
             folder.path.mkdir(parents=True)
             folder._write(SPEC, experiment.to_json().encode())
-            if isinstance(experiment.task, arrays.Arrays):
+            if isinstance(experiment.task, arrays.Arrays) and experiment.task.keep_rows:
                 rows = arrays.rows_of(experiment.task)
                 if sum(a.nbytes for a in rows.values()) <= LARGEST_COPY:
                     tensors = {name: torch.from_numpy(a) for name, a in rows.items()}
@@ -106,7 +106,7 @@ class RunFolder:
             if isinstance(error, BadInput):
                 raise
             raise BadInput(f"{self.path / DATA} is damaged ({error}); restore it from a copy, or delete it and call "
-                           "fl.from_arrays with the same rows first") from None
+                           f"{task.made_by} first") from None
         arrays.put_rows(task, {name: t.numpy() for name, t in tensors.items()})
 
     def record(self, event: Event) -> None:

@@ -4,10 +4,13 @@ D = columns of a row on the wire, B = batch: the letters mean this everywhere.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -203,7 +206,7 @@ class World:
         return torch.stack([self._one(row, rows) for row, rows in zip(w, x, strict=True)])
 
     def _one(self, w: Tensor, x: Tensor) -> Tensor:
-        return torch.func.functional_call(self.net, self.layout.views(w), (x,))
+        return torch.func.functional_call(_mine(self.net), self.layout.views(w), (x,))
 
     def losses(self, w: Tensor, x: Tensor, y: Tensor, real: Tensor) -> Tensor:
         """Mean loss [C] of each client over its real rows; x [C, B, ...], y and real [C, B]."""
@@ -218,6 +221,19 @@ class World:
         w = w.detach().requires_grad_()
         losses = self.losses(w, x, y, real)
         return torch.autograd.grad(losses.sum(), w)[0], losses.detach()
+
+
+_NETS = threading.local()
+
+
+def _mine(net: nn.Module) -> nn.Module:
+    """This thread's copy of a net: a functional call puts its weights into the module while it runs."""
+    if threading.current_thread() is threading.main_thread():
+        return net
+    copies = _NETS.__dict__.setdefault("copies", WeakKeyDictionary())
+    if net not in copies:
+        copies[net] = deepcopy(net)
+    return copies[net]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ class Natural(Partition):
     def count(self, data):
         if data.client is None:
             raise BadInput("partition = natural needs data that say which client holds each row, and these do not; "
-                           "pass client= to from_arrays, or choose partition=iid, dirichlet or by_group")
+                           "pass client= to from_arrays or from_file, or choose partition=iid, dirichlet or by_group")
         return int(data.client.max()) + 1
 
     def assign(self, data, key):

@@ -1,6 +1,7 @@
 """What is learned: data sets and their loss."""
 
 from .arrays import Arrays, from_arrays
+from .frame import from_file, from_frame
 from .shipped import Adult, Digits, Mnist
 
-__all__ = ["Adult", "Arrays", "Digits", "Mnist", "from_arrays"]
+__all__ = ["Adult", "Arrays", "Digits", "Mnist", "from_arrays", "from_file", "from_frame"]

@@ -1,5 +1,5 @@
-"""A task on the user's own arrays. The spec names and fingerprints them; the rows stay in this process (and, when they
-are small, in the run folder)."""
+"""A task on the user's own arrays. The spec names and fingerprints them; the rows stay in this process (and, when that
+is wanted and they are small, in the run folder)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEST_SHARE = 0.2
 
 @part
 class Arrays(Classification):
-    """Your own rows: made by `fl.from_arrays`, not by hand.
+    """Your own rows: made by `fl.from_arrays`, `fl.from_frame` or `fl.from_file`, not by hand.
 
     load: x float32, y, group and client as given; a fifth of the rows, chosen by fingerprint, is the test set.
     Raises BadInput when the rows with this fingerprint are not in this process and not in the run folder.
@@ -33,6 +33,8 @@ class Arrays(Classification):
     labels: tuple[str, ...] = Field((), description="names of the labels")
     groups: tuple[str, ...] = Field((), description="names of the groups")
     favourable: int | None = Field(None, description="the label that is good to get")
+    keep_rows: bool = Field(True, description="whether run folders keep a copy of the rows, if they are under 50 MB")
+    made_by: str = Field("fl.from_arrays with the same arrays", description="the call that brings the rows back")
 
     def load(self):
         rows = rows_of(self)
@@ -46,13 +48,16 @@ class Arrays(Classification):
                     groups=self.groups, client=client, favourable=self.favourable)
 
 
-def from_arrays(X, y, group=None, client=None, name: str = "my data") -> Arrays:
+def from_arrays(X, y, group=None, client=None, name: str = "my data", favourable=None,
+                keep_rows: bool = True) -> Arrays:
     """A task from your own rows: features X [rows, ...], labels y [rows], optional group and client [rows].
 
-    y, group and client may be numbers or texts; their sorted values become names. With two labels the later one counts
-    as favourable. `group` is the sensitive attribute and is not among the features unless X holds it; `client` says who
-    holds each row: use it with `partition=fl.Natural()`. A fifth of the rows becomes the test set.
-    Raises BadInput for unequal lengths, missing values, fewer than 10 rows, or a single label.
+    y, group and client may be numbers or texts; their sorted values become names. `favourable` is the label that is
+    good to get; with two labels it is the later one unless given. `group` is the sensitive attribute and is not among
+    the features unless X holds it; `client` says who holds each row: use it with `partition=fl.Natural()`. A fifth of
+    the rows becomes the test set. Run folders keep a copy of rows under 50 MB unless `keep_rows` is False: without it a
+    resume in another process asks for the same arrays. Neither of the two changes the fingerprint.
+    Raises BadInput for unequal lengths, missing values, fewer than 10 rows, a single label, or an unknown favourable.
 
     >>> import numpy as np
     >>> task = from_arrays(np.eye(20), np.arange(20) % 2, name="identity")
@@ -79,20 +84,26 @@ def from_arrays(X, y, group=None, client=None, name: str = "my data") -> Arrays:
         raise BadInput("X has values that are missing or infinite; fill them in or drop these rows")
     if len(names["y"]) < 2:
         raise BadInput(f"y holds the one label {names['y'][0]}; a task needs at least two")
+    if favourable is None:
+        good = 1 if len(names["y"]) == 2 else None
+    elif str(favourable) in names["y"]:
+        good = names["y"].index(str(favourable))
+    else:
+        raise BadInput(f"favourable = {favourable!r} is no label; the labels are {', '.join(names['y'][:10])}")
     digest = hashlib.sha256(repr((names, name)).encode())
     for field, values in sorted(rows.items()):
         digest.update(f"{field}{values.shape}".encode() + values.tobytes())
     fingerprint = digest.hexdigest()
     _ROWS[fingerprint] = rows
     return Arrays(title=name, sha256=fingerprint, shape=x.shape, labels=names["y"],
-                  groups=("all",) if group is None else names["group"], favourable=1 if len(names["y"]) == 2 else None)
+                  groups=("all",) if group is None else names["group"], favourable=good, keep_rows=keep_rows)
 
 
 def rows_of(task: Arrays) -> dict[str, np.ndarray]:
     """The rows behind a task, by field name. Raises BadInput when this process does not have them."""
     if task.sha256 not in _ROWS:
         raise BadInput(f"task = {task.title!r}: the rows with fingerprint {task.sha256[:12]}… are not here; call "
-                       "fl.from_arrays with the same arrays first")
+                       f"{task.made_by} first")
     return _ROWS[task.sha256]
 
 

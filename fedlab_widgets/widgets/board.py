@@ -25,6 +25,8 @@ import anywidget
 import numpy as np
 import traitlets
 
+from . import why, words
+
 STATIC = Path(__file__).parent / "static"
 ATOMS = ("redundant", "unique", "masked")
 BITS = (*ATOMS, "global_disparity", "local_disparity")
@@ -38,12 +40,16 @@ NAMED = 1000              # clients whose name, size and groups the page is told
 GHOST_ROWS = 300
 SNAPSHOT = 95_000         # bytes; saved notebooks stay small
 REFRESH = 5.0             # seconds between snapshots
+ASKED = {"numbers": ("headline numbers", "worst client", "epsilon"), "axis": ("horizontal axis", "round"),
+         "convergence": ("convergence", "worst client", "client", "ghost", "table view"),
+         "disparity": ("global disparity", "local disparity", "redundant", "unique", "masked", "bits", "band"),
+         "communication": ("up and down", "codec")}           # what each "?" of the page opens
 LIVE = ("starting", "preparing", "running", "stopping")     # in any other state the snapshot is renewed at once
 
 
 def module() -> str:
     """The page's code in one piece: uPlot in front, so that nothing is loaded from a network."""
-    return _text("uplot/uPlot.iife.min.js") + "\n" + _text("board.js")
+    return "\n".join(map(_text, ("uplot/uPlot.iife.min.js", "store.js", "plots.js", "board.js")))
 
 
 def style() -> str:
@@ -104,6 +110,7 @@ class Board(anywidget.AnyWidget):
     _esm = module()
     _css = style()
     snapshot = traitlets.Bytes(b"").tag(sync=True)     # what a saved notebook shows without a kernel
+    told = traitlets.Dict().tag(sync=True)             # what "?" opens, as HTML
 
     def __init__(self, **traits: Any) -> None:
         super().__init__(**traits)
@@ -116,7 +123,12 @@ class Board(anywidget.AnyWidget):
         self._said = True
         self._saved_at, self._stale = -math.inf, False
         self.trouble: Exception | None = None          # why the last message could not be sent, if it could not
+        self.answered = threading.Event()              # set when a page was heard for the first time
         self.on_msg(self._asked)
+
+    @traitlets.default("told")
+    def _told(self) -> dict[str, str]:
+        return {key: why.page({term: words.explain(term) for term in terms}) for key, terms in ASKED.items()}
 
     def begin(self, title: str, clients: list[dict], rounds: int, majority: float, labels: list[str],
               groups: list[str], private: bool) -> None:
@@ -181,6 +193,7 @@ class Board(anywidget.AnyWidget):
                     for number, row in sorted(run.rows.items())]
 
     def _asked(self, _widget, content, _buffers) -> None:
+        self.answered.set()
         if isinstance(content, dict) and content.get("op") == "sync":
             with self._lock:
                 self._send_full()

@@ -132,14 +132,23 @@ class Reading:
     global_disparity: float
     disparity: Disparity
 
-    @cached_property
+    @property
     def sentences(self) -> tuple[str, ...]:
-        """The reading in words; see `headline`, `directions` and `larger` for the single ones."""
+        """The reading in words, the message first; the last one is about what it takes."""
+        return (*self.message, *self.in_bits, TABLES)
+
+    @cached_property
+    def message(self) -> tuple[str, ...]:
+        """What needs no bits: see `headline`, `in_data` and `directions`."""
         many = len(self.groups) > 2
         pair = (f"Of {math.comb(len(self.groups), 2)} pairs of groups the one furthest apart is shown; its interval is "
                 "for that pair alone, and the largest of several differences is on average too large.")
-        lines = [headline(self), in_data(self), *([pair] if many else []), directions(self) + "."]
-        return tuple(lines + [part(self, atom) for atom in self.atoms] + [larger(self), TABLES])
+        return (headline(self), in_data(self), *([pair] if many else []), directions(self) + ".")
+
+    @cached_property
+    def in_bits(self) -> tuple[str, ...]:
+        """The parts against their bands, and which of global and local is larger: see `part` and `larger`."""
+        return (*(part(self, atom) for atom in self.atoms), larger(self))
 
 
 def read(counts, groups: Sequence, labels: Sequence, favourable: int, clients: Sequence | None = None,
@@ -374,12 +383,11 @@ def _revealed(data, rows: int, seed: int) -> tuple[float, float, int]:
     return float(model.score(test, truth)), guess, len(truth)
 
 
-def html(reading: Reading, scale: float | None = None, parts_first: bool = False) -> str:
-    """The reading as accessible HTML for light and dark, from 480 px: headline, tables, parts, sentences.
+def html(reading: Reading, scale: float | None = None) -> str:
+    """The reading as accessible HTML for light and dark: headline, tables, parts, sentences.
 
     scale: bits that fill the stack of parts (default: what the reading needs); a fixed one lets two be compared.
-    parts_first: turn the order of the pieces round, so that what a what-if moves is on top.
     """
     from .fairness_html import page  # it imports this module
 
-    return page(reading, scale, parts_first)
+    return page(reading, scale)

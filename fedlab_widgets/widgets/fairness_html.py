@@ -10,7 +10,7 @@ import html as markup
 import itertools
 import math
 
-from .fairness import METHOD, Atom, Gap, Rate, Reading, bits, percent, signed, span
+from .fairness import METHOD, TABLES, Atom, Gap, Rate, Reading, bits, percent, signed, span
 
 MOST_ROWS = 40   # clients shown in a table
 IDS = itertools.count()   # patterns of several readings on a page need names of their own
@@ -18,30 +18,57 @@ STYLE = """<style>
 .fl-fair{--ink:var(--jp-content-font-color1,var(--vscode-editor-foreground,#1a1a1a));--ground:var(--jp-layout-color0,
 var(--vscode-editor-background,#fff));--line:var(--jp-border-color2,#bdbdbd);--redundant:#e69f00;--unique:#56b4e9;
 --masked:#cc79a7;color:var(--ink);background:var(--ground);font:13px/1.45 var(--jp-content-font-family,system-ui,
-sans-serif);max-width:44rem;padding:8px 10px;box-sizing:border-box}
+sans-serif);padding:8px clamp(0px,2%,10px);box-sizing:border-box}
 @media (prefers-color-scheme:dark){.fl-fair{--ink:var(--jp-content-font-color1,var(--vscode-editor-foreground,#ececec));
 --ground:var(--jp-layout-color0,var(--vscode-editor-background,#151515));--line:var(--jp-border-color2,#555)}}
-.fl-fair *{box-sizing:border-box}.fl-fair p{margin:0 0 8px}.fl-fair .big{font-size:26px;font-weight:600;line-height:1.1}
-.fl-fair .wide{overflow-x:auto;margin-bottom:14px}.fl-fair table{border-collapse:collapse;width:100%;font-size:12px;
+.fl-fair *{box-sizing:border-box}.fl-fair p{margin:0 0 8px}.fl-fair .big{font-weight:600;line-height:1.1;
+font-size:clamp(1.1em,12cqi,2em)}
+.fl-fair :is(p,ul,h4,.wide){max-width:46rem}.fl-fair h4{font-size:1em;font-weight:600;margin:8px 0 4px}
+.fl-fair .pair{display:flex;flex-wrap:wrap;gap:8px 32px;align-items:flex-start}.fl-fair .pair>*{flex:1 1 22rem;
+min-width:0;max-width:46rem}.fl-fair .figures{display:flex;flex-wrap:wrap;gap:4px 24px}
+.fl-fair .wide{overflow-x:auto;margin-bottom:14px}.fl-fair table{border-collapse:collapse;width:100%;font-size:.93em;
 font-variant-numeric:tabular-nums;color:inherit}.fl-fair caption{text-align:left;font-weight:600;padding:4px 0;
-color:inherit;font-size:13px}.fl-fair th,.fl-fair td{padding:3px 5px;text-align:right;border:0;border-bottom:1px solid
+color:inherit;font-size:1.07em}.fl-fair th,.fl-fair td{padding:3px 5px;text-align:right;border:0;border-bottom:1px solid
 var(--line);background:none;color:inherit;vertical-align:middle;white-space:nowrap}.fl-fair th{font-weight:600}
-.fl-fair th:first-child{text-align:left}.fl-fair small{display:block;font-size:11px;font-weight:400;opacity:.85}
-.fl-fair svg{display:block}.fl-fair .atoms{width:100%;max-width:480px;height:auto;margin:2px 0 10px}
+.fl-fair th:first-child{text-align:left}.fl-fair small{display:block;font-size:.87em;font-weight:400}
+.fl-fair svg{display:block}.fl-fair .atoms{width:100%;min-width:380px;max-width:560px;height:auto;margin:2px 0 10px}
 .fl-fair svg text{fill:var(--ink);font-size:12px;font-family:inherit}.fl-fair ul{margin:0;padding-left:18px}
-.fl-fair li{margin-bottom:4px}</style>"""
+.fl-fair li{margin-bottom:4px}.fl-fair .wide:focus-visible{outline:2px solid var(--jp-brand-color1,#1976d2)}
+@media (min-width:1800px){.fl-fair{font-size:16px}}</style>"""
 
 
-def page(reading: Reading, scale: float | None = None, parts_first: bool = False) -> str:
+def page(reading: Reading, scale: float | None = None) -> str:
     """What `fairness.html` returns."""
-    r = reading
-    pieces = [_headline(r) + _overall(r), _by_client(r), _parts(r, scale)]
-    says = "".join(f"<li>{_safe(line)}</li>" for line in r.sentences)
-    return (f"{STYLE}<section class=fl-fair aria-label='Disparity between groups'>"
-            f"{''.join(reversed(pieces) if parts_first else pieces)}<ul>{says}</ul></section>")
+    return STYLE + framed(headline(reading) + overall(reading), by_client(reading), parts(reading, scale),
+                          said(reading))
 
 
-def _headline(r: Reading) -> str:
+def standing(reading: Reading) -> str:
+    """What no split can move: the gap, how often the model is right, and the table over everybody."""
+    figures = (("accuracy", percent(reading.accuracy)), ("global disparity", f"{reading.global_disparity:.4f} bits"))
+    each = "".join(f"<span>{name} <b>{value}</b></span>" for name, value in figures)
+    return STYLE + framed(f"{headline(reading)}<p class=figures>{each}</p>{overall(reading)}")
+
+
+def moving(reading: Reading, scale: float | None = None) -> str:
+    """What a split moves: parts and clients side by side, and the sentences. Needs the style of `standing`."""
+    return framed(f"<div class=pair><div>{parts(reading, scale)}</div><div>{by_client(reading)}</div></div>",
+                  said(reading))
+
+
+def framed(*pieces: str) -> str:
+    return f"<div class=fl-fair>{''.join(pieces)}</div>"
+
+
+def said(r: Reading) -> str:
+    """The sentences: first those that need no bits."""
+    groups = (("In words", r.message), ("In bits", r.in_bits))
+    lists = "".join(f"<h4>{name}</h4><ul>{''.join(f'<li>{_safe(line)}' for line in lines)}</ul>"
+                    for name, lines in groups)
+    return f"{lists}<p><small>{TABLES}</small>"
+
+
+def headline(r: Reading) -> str:
     return (f"<p><span class=big>{signed(r.gap.points)}</span> percentage points, {_safe(r.gap.first.group)} − "
             f"{_safe(r.gap.second.group)} in being predicted “{_safe(r.favourable)}”<small>{span(r.gap)} ({METHOD}); "
             f"n = {r.n:,}</small></p>")
@@ -51,13 +78,14 @@ def _safe(text) -> str:
     return markup.escape(str(text))
 
 
-def _overall(r: Reading) -> str:
+def overall(r: Reading) -> str:
     """All groups: predicted, and in the data."""
     rows = "".join(f"<tr><th scope=row>{_safe(p.group)}<td>{p.n:,}{_share(p)}{_share(d)}"
                    for p, d in zip(r.rates, r.data_rates, strict=True))
     ends = "".join(map(_ends, (r.gap, r.data_gap)))
     last = f"<tr><th scope=row>{_safe(r.gap.first.group)} − {_safe(r.gap.second.group)}<td>{ends}"
-    return (f"<div class=wide><table><caption>“{_safe(r.favourable)}” over everybody</caption><thead><tr>"
+    return (f"<div class=wide tabindex=0 role=group aria-label='Everybody'><table><caption>"
+            f"“{_safe(r.favourable)}” over everybody</caption><thead><tr>"
             "<th scope=col>group<th scope=col>n<th scope=col>predicted<th scope=col>in the data</thead>"
             f"<tbody>{rows}{last}</table></div>")
 
@@ -70,7 +98,7 @@ def _share(rate: Rate) -> str:
     return f"<td>{percent(rate.rate)}<small>{rate.positives:,} of {rate.n:,}</small>"
 
 
-def _by_client(r: Reading) -> str:
+def by_client(r: Reading) -> str:
     """Each client's rates and signed gap, with a dot and its interval on a common axis."""
     shown = r.clients[:MOST_ROWS]
     ends = [abs(e) for c in shown if c.gap for e in (c.gap.low, c.gap.high)]
@@ -82,7 +110,7 @@ def _by_client(r: Reading) -> str:
     axis = f"<svg width=92 height=14 role=img aria-label='axis from −{wide} to +{wide} points'>"
     axis += "".join(f"<text x={x} y=11 text-anchor={a}>{t}</text>" for x, a, t in
                     ((0, "start", f"−{wide}"), (46, "middle", 0), (92, "end", f"+{wide}"))) + "</svg>"
-    return ("<div class=wide tabindex=0 role=region aria-label='Clients'><table><caption>"
+    return ("<div class=wide tabindex=0 role=group aria-label='Clients'><table><caption>"
             f"“{_safe(r.favourable)}” predicted, client by client{more}</caption><thead><tr>"
             f"<th scope=col>client{head}<th scope=col>"
             f"{_safe(r.gap.first.group)} − {_safe(r.gap.second.group)}<small>points, 95 %</small><th scope=col>{axis}"
@@ -99,7 +127,7 @@ def _gap_cells(gap: Gap | None, wide: float) -> str:
             f"stroke='var(--ink)'/><circle cx={at[1]:.1f} cy=8 r=3.5 fill='{fill}' stroke='var(--ink)'/></svg>")
 
 
-def _parts(r: Reading, scale: float | None) -> str:
+def parts(r: Reading, scale: float | None) -> str:
     """The stack redundant, unique, masked with its two brackets, and beside it each part against its band."""
     uid, total = f"fl{next(IDS)}", sum(a.bits for a in r.atoms)
     full = max(scale or 0, total, *(a.reach for a in r.atoms if a.known), 1e-3)
@@ -126,8 +154,9 @@ def _parts(r: Reading, scale: float | None) -> str:
     whole = sum(-a.n / r.n * math.log2(a.n / r.n) for a in r.rates if a.n)
     return ("<p><b>Global and local disparity</b><small>0 bits: predictions tell nothing about the group; "
             f"{whole:.2f} bits: they tell it fully. Hatched: what chance explains. Dashed outline: not told from zero."
-            f"</small></p><svg class=atoms viewBox='0 0 480 204' role=img aria-label='{told}'><defs>{defs}</defs>"
-            f"{''.join(shapes)}</svg>")
+            "</small></p><div class=wide tabindex=0 role=group aria-label='Parts of the disparity'>"
+            f"<svg class=atoms viewBox='0 0 480 204' role=img aria-label='{told}'><defs>{defs}</defs>"
+            f"{''.join(shapes)}</svg></div>")
 
 
 def _strip(atom: Atom, full: float, uid: str, middle: float, y: float) -> str:

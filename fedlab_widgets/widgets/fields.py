@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from ..part import Part, Spec, catalogue
 from . import words
 from .controls import NOTHING, Kind, Scale, Slider, kind_of, meant, members, scale_of, start
+from .why import Why
 
 
 class Node:
@@ -63,21 +64,23 @@ class Field(Node):
         self.control = kind.make()
         self.control.description, self.control.style, self.control.layout = name, host.style, host.wide
         self.control.observe(self._typed, "value")
-        self.why = w.Button(description="?", tooltip=f"what is {name}?", layout=host.narrow, style=host.plain)
-        self.why.add_class("fl-why").on_click(lambda _: self.toggle())
+        self.about = Why(name, {name: word}, self._arrange, layout=host.narrow, style=host.plain)
         self.slider = self._slider(name) if scale else None
-        self.help = self.wrong = self.cure = None
+        self.wrong = self.cure = None
         self.box = self.row = w.Box(layout=host.wide).add_class("fl-field")
         self._arrange()
 
     def leaves(self):
         yield self
 
-    def toggle(self) -> None:
-        """Open or close the explanation beneath the control."""
-        self.help = None if self.help else w.HTML(_told(self.word), layout=self.host.wide).add_class("fl-help")
-        (self.why.add_class if self.help else self.why.remove_class)("fl-is-open")
-        self._arrange()
+    @property
+    def why(self) -> w.Button:
+        return self.about.button
+
+    @property
+    def help(self) -> w.HTML | None:
+        """What "?" has opened beneath the control."""
+        return self.about.text
 
     def show(self, value):
         if self.path not in self.host.waiting:   # what was typed stays until it is right
@@ -128,11 +131,6 @@ class Field(Node):
 def _plain(text: str) -> str:
     """A line of a docstring as HTML, without the marks around names."""
     return html.escape(text.replace("`", ""))
-
-
-def _told(word: words.Word) -> str:
-    sentence, example, lesson = map(html.escape, word)
-    return f"<p>{sentence}</p><p><b>Example:</b> {example}</p><p><b>Try:</b> {lesson}</p>"
 
 
 class Body(Node):
@@ -186,7 +184,7 @@ class Folded(Field):
 
 
 class PartField(Folded):
-    """A slot: a dropdown of its catalogue, one line on the chosen part, and its fields folded beneath."""
+    """A slot: a dropdown of its catalogue, one line on the chosen part, and its fields folded beneath (unless bare)."""
 
     def __init__(self, host, path, name, word, base: type[Part], empty: bool, bare: bool = False):
         self.base, self.none = base, [("none", NOTHING)] * empty
@@ -346,14 +344,14 @@ def nodes_of(host, path: str, cls: type[BaseModel], skip: tuple[str, ...] = ()) 
     return nodes
 
 
-def node_of(host, path: str, cls: type[BaseModel], name: str, bare: bool = False) -> Node:
-    """The node of one field, chosen by its type; `bare` leaves a part's own fields to somebody else."""
+def node_of(host, path: str, cls: type[BaseModel], name: str) -> Node:
+    """The node of one field, chosen by its type."""
     field, where = cls.model_fields[name], f"{path}.{name}".lstrip(".")
     called, word, kinds = words.label(cls, name), words.of_field(cls, name), members(field.annotation)
     some = [k for k in kinds if k is not type(None)]
     base = some[0] if isinstance(some[0], type) else None
     if base and issubclass(base, Part):
-        return PartField(host, where, called, word, base, type(None) in kinds, bare)
+        return PartField(host, where, called, word, base, type(None) in kinds)
     if base and issubclass(base, Spec):
         return Body(host, where, skip=host.placed(where))
     if typing.get_origin(some[0]) is tuple:

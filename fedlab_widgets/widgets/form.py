@@ -16,6 +16,7 @@ from .controls import Kind
 from .fields import Body, Field, Node, bury, node_of
 from .form_look import Names
 from .host import METHOD, OPENING, SECTIONS, Host, decided, differences, fitting, held, value_at
+from .task_field import TaskField
 
 
 class Section:
@@ -71,11 +72,14 @@ class Section:
     def _brief(self, path: str) -> str:
         value, field = value_at(self.host.experiment, path.removesuffix(".*")), Experiment.model_fields.get(path)
         if path.endswith(".*"):
-            return ", ".join(words.settings(value, everything=True))
+            by_hand = (value.slot, value.name) not in words.NOT_BY_HAND   # else it has no settings, only facts
+            return ", ".join(words.settings(value, everything=True)) if by_hand else ""
         if isinstance(value, Spec) and not isinstance(value, Part):
             return ", ".join(words.settings(value, skip=self.host.placed(path)))
         if isinstance(value, (Part, tuple)) or value is None:
-            return words.brief(value, everything=field is not None and field.default is None)
+            said = words.brief(value, everything=field is not None and field.default is None)
+            alone = len(self.paths) == 1 or "." in path   # the section's title says what it is
+            return said if alone else f"{words.label(Experiment, path)} {said}"
         usual = path == "name" or value == field.default   # the name stands beside "method" already
         return "" if usual else f"{words.label(Experiment, path)} {words.spelled(value)}"
 
@@ -155,7 +159,8 @@ class Form(w.VBox):
             self.show(change.new)
 
     def _opening(self) -> list[Node]:
-        makers = {"method": self._method, "task": lambda: node_of(self.host, "", Experiment, "task", bare=True)}
+        makers = {"method": self._method, "task": lambda: TaskField(self.host, "task", words.label(Experiment, "task"),
+                                                                    words.of_field(Experiment, "task"))}
         return [makers.get(path, lambda path=path: node_of(self.host, "", Experiment, path))() for path in OPENING]
 
     def _rest(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""How the form looks, and the names that ipywidgets does not give: only JupyterLab's own colours, no fixed widths."""
+"""How the form and "?" look, and the names that ipywidgets does not give: JupyterLab's own colours, no fixed widths."""
 
 import anywidget
 
@@ -9,6 +9,10 @@ function render({ el }) {
     root.querySelectorAll("button.fl-why, button.fl-small").forEach((b) => b.setAttribute("aria-label", b.title));
     root.querySelectorAll("button.fl-why, button.fl-section").forEach(
       (b) => b.setAttribute("aria-expanded", b.classList.contains("fl-is-open")));
+    root.querySelectorAll(".widget-toggle-buttons").forEach((g) => {
+      g.setAttribute("role", "group");
+      g.setAttribute("aria-label", g.querySelector(".widget-label")?.textContent || "");
+    });
     root.querySelectorAll(".fl-field :is(input:not([type=radio]), select)").forEach((i) =>
       i.closest(".fl-bad") ? i.setAttribute("aria-invalid", "true") : i.removeAttribute("aria-invalid"));
   };
@@ -16,10 +20,11 @@ function render({ el }) {
   const keep = (e) => { if (!e.ctrlKey && !e.metaKey && !e.altKey && !e.shiftKey) e.stopPropagation(); };
   let seen, gone = false;
   const wait = () => {
-    const root = el.closest(".fl-form");
+    const root = el.isConnected && el.parentElement.closest(".widget-box");
     if (gone) return;
     if (!root) return requestAnimationFrame(wait);
-    seen = new MutationObserver(() => name(root));
+    const ours = ({ target }) => !target.closest(".flb");   // the board changes ten times a second and names itself
+    seen = new MutationObserver((changes) => { if (changes.some(ours)) name(root); });
     seen.observe(root, { childList: true, subtree: true, attributes: true, attributeFilter: ["class", "title"] });
     root.addEventListener("keydown", keep);
     name(root);
@@ -31,7 +36,43 @@ export default { render };
 """
 
 STYLE = """
+button.fl-why.fl-why { width: 26px; min-width: 26px; height: auto; min-height: 26px; padding: 0; border-radius: 50%;
+  border: 1px solid var(--jp-border-color1); background: var(--jp-layout-color2); color: var(--jp-ui-font-color1);
+  font-weight: 600; line-height: 1.3; }
+button.fl-why.fl-is-open { background: var(--jp-brand-color1); color: var(--jp-ui-inverse-font-color1); }
+button.fl-why:focus-visible { outline: 2px solid var(--jp-brand-color1); outline-offset: 1px; }
+.fl-help { background: var(--jp-layout-color2); border-left: 3px solid var(--jp-brand-color1); padding: 4px 10px;
+  max-width: 46rem; height: auto; color: var(--jp-content-font-color1); }
+.fl-help .widget-html-content { line-height: 1.4; height: auto; }
+.fl-help p { margin: 4px 0; overflow-wrap: anywhere; }
+.fl-help b { font-weight: 600; }
+.fl-explained { display: grid; grid-template-columns: minmax(0, max-content) auto 1fr; gap: 3px 6px;
+  align-items: center; overflow: visible; margin: 0; min-width: 0; }
+.fl-explained > * { margin: 0; min-width: 0; max-width: 100%; }
+.fl-explained > .fl-help { grid-column: 1 / -1; }
+.fl-slider input { width: 100%; margin: 0; accent-color: var(--jp-brand-color1); }
+.fl-heading h3 { font-size: 1.15em; font-weight: 600; margin: 0; line-height: 1.4; }
+.fl-what-if { container-type: inline-size; color: var(--jp-content-font-color1); gap: 6px; }
+.fl-what-if > * { margin: 0; max-width: 100%; }
+.fl-what-if .fl-fair { background: none; --ground: var(--jp-layout-color1); }
+.fl-what-if :is(.fl-hint, .fl-pinned, p) { margin: 0; line-height: 1.4; max-width: 46rem; }
+.fl-what-if .fl-pinned { font-weight: 600; }
+.fl-what-if > .fl-explained:has(> .fl-heading):not(:first-child) { margin-top: 10px; }
+.fl-what-if .widget-html, .fl-what-if .widget-html-content { min-width: 0; max-width: 100%; height: auto; }
+.fl-strength { display: flex; flex-wrap: wrap; gap: 2px 12px; align-items: center; overflow: visible; }
+.fl-strength > * { margin: 0; max-width: 100%; min-width: 0; }
+.fl-strength > .fl-slider { flex: 1 1 4rem; width: 20rem; }
+.fl-what-if .jupyter-button:not(.fl-why), .fedlab-lab .jupyter-button:not(.fl-why, .fl-section) {
+  height: auto; max-width: 100%; min-height: var(--jp-widgets-inline-height); line-height: 1.3; padding: 4px 10px;
+  white-space: normal; overflow-wrap: anywhere; }
+.fedlab-lab .widget-html-content { line-height: 1.4; height: auto; }
+:is(.fedlab-lab, .fl-what-if) .widget-inline-hbox { flex-wrap: wrap; height: auto; max-width: 100%; }
+:is(.fedlab-lab, .fl-what-if) .widget-inline-hbox > :is(select, input) { min-width: 4rem; max-width: 100%; }
+.fedlab-lab .widget-tab-contents { padding: 8px clamp(0px, 2%, 14px); }
+.fl-what-if .widget-toggle-buttons { height: auto; flex-wrap: wrap; max-width: 100%; }
+.fl-what-if .widget-toggle-buttons > .widget-toggle-button { max-width: 100%; }
 .fl-form { container-type: inline-size; width: 100%; max-width: 46rem; color: var(--jp-content-font-color1); }
+.fl-form .widget-box { margin: 0; }
 .fl-form .fl-field { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 3px 6px; align-items: center;
   overflow: visible; margin: 5px 0 0; }
 .fl-form .fl-field > * { margin: 0; }
@@ -41,7 +82,6 @@ STYLE = """
 .fl-form .widget-checkbox .widget-label-basic { width: auto; flex: 1 1 auto; white-space: normal; }
 .fl-form .fl-slot > .fl-nest > .widget-html { padding-left: 0; }
 .fl-form .fl-field > .fl-slider { grid-column: 1 / -1; padding-left: 10.5em; }
-.fl-form .fl-slider input { width: 100%; margin: 0; accent-color: var(--jp-brand-color1); }
 .fl-form .fl-field > .fl-help, .fl-form .fl-field > .fl-wrong, .fl-form .fl-field > .fl-small { grid-column: 1 / -1; }
 .fl-form .fl-field > .fl-small { justify-self: start; }
 .fl-form .widget-label { width: 10em; flex: 0 0 10em; text-align: left; white-space: normal; height: auto;
@@ -58,8 +98,6 @@ STYLE = """
   line-height: 1.3; }
 .fl-form button:focus-visible, .fl-form input:focus-visible, .fl-form select:focus-visible {
   outline: 2px solid var(--jp-brand-color1); outline-offset: 1px; }
-.fl-form button.fl-why { min-width: 26px; padding: 0; border-radius: 50%; font-weight: 600; }
-.fl-form button.fl-why.fl-is-open { background: var(--jp-brand-color1); color: var(--jp-ui-inverse-font-color1); }
 .fl-form button.fl-small { align-self: flex-start; padding: 2px 10px; text-align: left; }
 .fl-form button.fl-section { width: 100%; text-align: left; padding: 7px 10px 7px 28px; margin: 6px 0 0;
   font-weight: 600; text-indent: -18px; }
@@ -76,17 +114,30 @@ STYLE = """
 .fl-form .fl-nest > .fl-slot, .fl-form > .fl-slot { margin: 0; }
 .fl-form .fl-actions:empty { display: none; }
 .fl-form .fl-says { margin: 1px 0 2px; padding-left: 10.5em; color: var(--jp-content-font-color2); }
-.fl-form .fl-help { background: var(--jp-layout-color2); border-left: 3px solid var(--jp-brand-color1);
-  padding: 4px 10px; }
-.fl-form .fl-help p { margin: 4px 0; }
 .fl-form .fl-wrong { border-left: 3px solid var(--jp-error-color1); padding: 2px 10px; font-weight: 600; }
 .fl-form .fl-bad :is(input, select) { border-color: var(--jp-error-color1) !important; }
+.fl-form .fl-section, .fl-form .fl-small, .fl-form .fl-item, .fl-form .fl-says { overflow-wrap: anywhere; }
 @container (max-width: 30rem) {
   .fl-form .widget-label { width: 7.5em; flex-basis: 7.5em; }
   .fl-form .fl-says, .fl-form .fl-field > .fl-slider, .fl-form .widget-checkbox { padding-left: 8em; }
   .fl-form .fl-add { margin-left: 8em; }
   .fl-form .fl-item { padding-left: 6px; }
   .fl-form .fl-nest, .fl-form .fl-inside { padding-left: 6px; }
+}
+@container (max-width: 22rem) {                  /* labels above their controls, nothing set in from the left */
+  .fl-form .fl-field > :is(.widget-text, .widget-dropdown, .widget-radio) { flex-direction: column;
+    align-items: stretch; height: auto; }
+  .fl-form .fl-field > .widget-inline-hbox > * { width: 100%; flex: none; }
+  .fl-form .fl-field .widget-label { width: auto; text-overflow: clip; overflow-wrap: anywhere; }
+  .fl-form .widget-radio-box label { display: flex; flex-flow: row nowrap; align-items: flex-start; gap: 4px;
+    height: auto; line-height: 1.3; white-space: normal; margin: 2px 0; }
+  .fl-form .widget-radio-box input { order: -1; margin: 0; float: none; height: 1.3em; flex: none; }
+  .fl-form :is(.fl-says, .fl-item, .fl-field > .fl-slider, .widget-checkbox) { padding-left: 0; }
+  .fl-form .fl-add { margin-left: 0; }
+  .fl-form .fl-item { grid-template-columns: minmax(0, 1fr); justify-items: start; }
+  .fl-form .fl-nest, .fl-form .fl-inside { padding-left: 3px; }
+  .fl-form button.fl-section { padding: 5px 4px 5px 18px; text-indent: -14px; }
+  .fl-form button.fl-section::before { width: 14px; }
 }
 """
 

@@ -6,29 +6,36 @@ import asyncio
 import functools
 import threading
 import time
+import traceback
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 
 import ipywidgets as w
-import numpy as np
 
-from ..events import Evaluated, RoundEnded, Started
+from ..events import Started
 from ..part import BadInput
 from ..run import Run
 from ..spec import Experiment
+from . import front_end, live
+from .audit_tab import AuditTab
 from .board import Board
+from .clients import ClientTable
 from .fairness import withheld
 from .form import Form
+from .form_look import Names
+from .keep import Keep, ShowCode
 from .preview import Preview
+from .run_bar import RunBar
 from .runner import AT_WORK, Phase, Runner
-from .starts import STARTS
+from .starts import STARTS, QuickStart
 from .still import still
 from .what_if import WhatIf
+from .why import explained
 
 HERTZ = 10             # flushes a second, at most
-WATCH_SECONDS = 8.0    # how long the default run takes when a class is to see it
-SPEEDS = (("watch (about 8 s)", WATCH_SECONDS), ("slow (about 30 s)", 30.0), ("full speed", 0.0))
 SETTLE = 0.7           # seconds without a change before a forecast is measured
+ROW = w.Layout(flex_flow="row wrap", grid_gap="4px")
 _LIVE: dict = {}       # name -> the newest Lab of that name
 _REVEALED: dict = {}   # task -> the sentence on its withheld attribute
 
@@ -39,18 +46,20 @@ def said(handler):
     def guarded(self, *args):
         try:
             return handler(self, *args)
+        except BadInput as error:
+            self.say_problem(str(error))
         except Exception as error:   # noqa: BLE001
-            self.say_problem(str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}")
+            self.say_problem(f"{type(error).__name__}: {error}", traceback.format_exc())
     return guarded
 
 
 class Lab(w.VBox):
     """The laboratory as a widget: a form, a row of buttons, live plots, fairness and what-if.
 
-    experiment: where to begin (the default experiment when not given). out: folder for run folders (`./runs`). name:
-    the lab of a name that is at work is re-attached when its cell runs again. `await lab.wait()` waits for the run and
-    raises what went wrong; `lab.run` is the last run, `lab.experiment` the one in the form.
-    Raises BadInput for an experiment that is none.
+    experiment: where to begin (the default experiment when not given). out: folder for run folders (`./runs`). device:
+    what the device picker begins with. name: the lab of a name that is at work is re-attached when its cell runs again.
+    `await lab.wait()` waits for the run and raises what went wrong; `lab.run` is the last run, `lab.experiment` the one
+    in the form. Raises BadInput for an experiment that is none and a device that is not there.
     """
 
     def __init__(self, experiment: Experiment | None = None, out: str | Path | None = None, device: str | None = None,
@@ -59,13 +68,15 @@ class Lab(w.VBox):
             raise BadInput(f"experiment = {experiment!r:.60} is no Experiment; use fl.Experiment() or "
                            "fl.recipe(\"fedavg\")")
         old = _LIVE.get(name)
-        self.name, self.out, self.device = name, out, device
+        self.name, self.out = name, out
         self.runner = old.runner if old is not None and old.runner.phase in AT_WORK else Runner()
         self.form = Form(experiment or (old.experiment if old is not None else None))
-        self.board, self._seen, self._still, self._view_closed = Board(), 0, None, False
+        self.bar = RunBar(self._pressed, device)
+        self.board, self.table, self.keep = Board(), ClientTable(self._choose_clients), Keep()
+        self._seen, self._still, self._view_closed = 0, None, False
         self._shown: Phase | None = None
-        self._problem, self._picture = w.HTML(), w.HTML()
-        self._forecast, self._point = w.HTML(), w.HTML()
+        self._read = None   # of the last run: (what decides who the clients are, their accuracies by number)
+        self._problem, self._forecast, self._point = w.HTML(), w.HTML(), w.HTML()
         self._fairness = w.VBox([w.HTML("<p>Run something: who gets the favourable answer appears here.</p>")])
         super().__init__(self._layout())
         self.add_class("fedlab-lab")
@@ -104,65 +115,60 @@ class Lab(w.VBox):
 
     def start(self) -> None:
         """What the Start button does."""
-        self._press_start()
+        self._pressed("start")
 
     def retire(self) -> None:
         """Stop showing: a newer view of the same lab has taken over."""
         self._view_closed = True
         self.close()
 
+    def say_problem(self, text: str, details: str = "") -> None:
+        """Say what is wrong above the form; `details` (a traceback) is folded away."""
+        more = f"<details><summary>Details</summary><pre>{escape(details)}</pre></details>" if details else ""
+        alert = '<div role="alert" style="border-left:4px solid #D55E00;padding:4px 8px">'
+        self._problem.value = f"{alert}{escape(text)}{more}</div>" if text else ""
+
     def _layout(self) -> list[w.Widget]:
-        button = lambda text, icon, tip: w.Button(description=text, icon=icon, tooltip=tip,  # noqa: E731
-                                                  layout=w.Layout(width="auto"))
-        self.buttons = {"start": button("Start", "play", "Train with the settings below"),
-                        "pause": button("Pause", "pause", "Hold after this step, or go on"),
-                        "step": button("Step", "step-forward", "One round more"),
-                        "stop": button("Stop", "stop", "End the run; what was recorded stays"),
-                        "reset": button("Reset", "undo", "Clear the picture")}
-        self.buttons["start"].button_style = "primary"
-        for name, b in self.buttons.items():
-            b.on_click(lambda _, press=getattr(self, f"_press_{name}"): press())
-        self.speed = w.Dropdown(options=[(text, seconds) for text, seconds in SPEEDS], value=WATCH_SECONDS,
-                                description="Speed", layout=w.Layout(width="220px"))
-        self.speed.observe(lambda _: self._pace(), "value")
-        bar = w.HBox([*self.buttons.values(), self.speed], layout=w.Layout(flex_flow="row wrap", grid_gap="4px"))
-        starts = w.HBox([self._quick(s) for s in STARTS], layout=w.Layout(flex_flow="row wrap", grid_gap="4px"))
-        left = w.VBox([self.form, w.HTML("<b>Who holds what</b>"), self._picture])
-        self.panels = w.Tab([self._fairness], titles=["Fairness and what if"])
+        starts = explained(w.HBox([self._quick(s) for s in STARTS], layout=ROW), "quick start")
+        clients = explained(w.HTML("<b>Who holds what</b>"), "partition picture", "heterogeneity")
+        left = w.VBox([self.form, clients, self.table])
+        self.form.actions.children = [ShowCode(lambda: self.experiment)]
+        self.panels = w.Tab([self._fairness, w.VBox(), self.keep],
+                            titles=["Fairness and what if", "Audit predictions", "Methods and figures"])
+        self.panels.observe(self._opened, "selected_index")
         columns = w.GridBox([left, self.board], layout=w.Layout(
             grid_template_columns="repeat(auto-fit, minmax(min(100%, 380px), 1fr))", grid_gap="16px", width="100%"))
-        return [starts, self._point, bar, self._forecast, self._problem, columns, self.panels]
+        return [starts, self._point, self.bar, explained(self._forecast, "forecast"), self._problem, columns,
+                self.panels, Names()]
 
-    def _quick(self, quick) -> w.Button:
+    def _quick(self, quick: QuickStart) -> w.Button:
         button = w.Button(description=quick.title, tooltip=quick.point, layout=w.Layout(width="auto"))
 
         def press(_):
             if self.runner.may("start"):
                 self.form.show(quick.experiment)
                 self._point.value = f"<p>{escape(quick.point)}</p>"
-                self._press_start()
+                self._pressed("start")
         button.on_click(press)
         return button
 
-    @said
-    def _press_start(self) -> None:
-        self._pace()
-        self.runner.start(self.experiment, self._folder(), self.device)
+    def _opened(self, _) -> None:
+        """The audit is made when its tab is opened for the first time."""
+        pages = list(self.panels.children)
+        if self.panels.selected_index == 1 and not isinstance(pages[1], AuditTab):
+            pages[1] = AuditTab()
+            self.panels.children = pages
 
     @said
-    def _press_pause(self) -> None:
-        self.runner.pause()
+    def _pressed(self, name: str) -> None:
+        self.runner.seconds_a_round = self.bar.seconds / max(self.experiment.rounds, 1)
+        press: dict[str, Callable] = {
+            "start": lambda: self.runner.start(self.experiment, self._folder(), self.bar.device),
+            "step": lambda: self.runner.step(self.experiment, out=self._folder(), device=self.bar.device),
+            "pause": self.runner.pause, "stop": self.runner.stop, "reset": self._reset}
+        press[name]()
 
-    @said
-    def _press_step(self) -> None:
-        self.runner.step(self.experiment, out=self._folder(), device=self.device)
-
-    @said
-    def _press_stop(self) -> None:
-        self.runner.stop()
-
-    @said
-    def _press_reset(self) -> None:
+    def _reset(self) -> None:
         self.runner.reset()
         self.board.reset()
 
@@ -172,22 +178,25 @@ class Lab(w.VBox):
         done = len(list(Path(self.out).glob("*"))) if Path(self.out).is_dir() else 0
         return Path(self.out) / f"{done + 1:03d}-{self.experiment.name.replace(' ', '-')}"
 
-    def _pace(self) -> None:
-        self.runner.seconds_a_round = self.speed.value / max(self.experiment.rounds, 1)
-
-    def say_problem(self, text: str) -> None:
-        alert = '<p role="alert" style="border-left:4px solid #D55E00;padding:4px 8px">'
-        self._problem.value = f"{alert}{escape(text)}</p>" if text else ""
+    def _choose_clients(self, changes: dict) -> None:
+        """A tick in the table of clients. Raises BadInput, which the table says, for what does not fit the rest."""
+        _, problem = self.form.host._tried(changes)
+        if problem:
+            raise BadInput(problem)
+        self.form.host.submit_all(changes, "clients")
 
     def _changed(self, _=None) -> None:
         """The partition is drawn at once; the forecast follows from a thread, since it trains a few steps."""
         e = self.experiment
         try:
-            self._picture.value = Preview.of(e).html()
+            preview = Preview.of(e)
         except (BadInput, ValueError) as error:
-            self._picture.value = ""
             self.say_problem(str(error))
             return
+        accuracy = None
+        if self._read is not None and self._read[0] == _clients_of(e):
+            accuracy = self._read[1].reindex(range(len(preview.sizes))).tolist()   # NaN for those not on the panel
+        self.table.show(e, preview, accuracy, locked=self.runner.phase in AT_WORK)
         threading.Thread(target=self._foresee, args=(e,), daemon=True).start()
 
     def _foresee(self, e: Experiment) -> None:
@@ -195,18 +204,14 @@ class Lab(w.VBox):
         if self.runner.phase in AT_WORK or e is not self.experiment or self._view_closed:
             return   # it would be slowed down, and measure nonsense
         try:
-            text = f"Forecast: {e.forecast(self.device)}."
+            text = f"Forecast: {e.forecast(self.bar.device)}."
         except (BadInput, ValueError) as error:
             text = str(error)
         if e is self.experiment:
             self._forecast.value = f"<p>{escape(text)}</p>"
 
     def _buttons_follow(self) -> None:
-        for name, button in self.buttons.items():
-            button.disabled = not self.runner.may(name)
-        paused = self.runner.phase is Phase.PAUSED
-        self.buttons["pause"].description, self.buttons["pause"].icon = (("Go on", "play") if paused else
-                                                                         ("Pause", "pause"))
+        self.bar.follow(self.runner)
         self.form.lock(self.runner.phase in AT_WORK)
 
     def _flush_for_ever(self) -> None:
@@ -226,46 +231,31 @@ class Lab(w.VBox):
         changed, self._shown = phase is not self._shown, phase
         try:
             for event in fresh:
-                self._show(event)
-            self._say(events, phase)
+                live.show(self.board, event, self.experiment)
+            live.say(self.board, events, phase, self.experiment.rounds, self.runner.seconds_a_round)
             self.board.flush()
             if changed:
-                self._buttons_follow()
-                self.say_problem(self.runner.problem if phase is Phase.FAILED else "")
-                if phase in (Phase.DONE, Phase.STOPPED) and self.runner.run is not None:
-                    self._ended(self.runner.run)
+                self._turned(phase)
         finally:
             self._seen = count   # what could not be shown is said once, not ten times a second
 
-    def _show(self, event) -> None:
-        if isinstance(event, Started):
-            e = self.experiment
-            self.board.begin(e.name, event.clients, event.rounds, event.majority, event.labels, event.groups,
-                             e.privatise is not None)
-        elif isinstance(event, RoundEnded):
-            self.board.add({"round": event.round, "bytes_up": event.bytes_up, "bytes_down": event.bytes_down,
-                            "seconds": event.seconds, "epsilon": event.epsilon})
-        elif isinstance(event, Evaluated):
-            row = {"round": event.round, **event.metrics}
-            if event.counts is not None:
-                table = np.array(event.counts).reshape(event.shape)
-                n = table.sum((1, 2, 3))
-                right = np.einsum("kgll->k", table)
-                row["client_accuracy"] = np.divide(right, n, out=np.full(len(n), np.nan), where=n > 0).tolist()
-            self.board.add(row)
-
-    def _say(self, events, phase: Phase) -> None:
-        ended = [e for e in events if isinstance(e, RoundEnded)]
-        rounds = next((e.rounds for e in events if isinstance(e, Started)), self.experiment.rounds)
-        done = ended[-1].round if ended else 0
-        each = max(np.mean([e.seconds for e in ended[-10:]]) if ended else 0.0, self.runner.seconds_a_round)
-        text = f"{phase}, round {done} of {rounds}" if phase is not Phase.IDLE else "ready: press Start"
-        self.board.say(str(phase), text, done / rounds, each * (rounds - done) if phase in AT_WORK and ended else None)
+    def _turned(self, phase: Phase) -> None:
+        """The runner is in another phase."""
+        self._buttons_follow()
+        self.say_problem(*((self.runner.problem, self.runner.details) if phase is Phase.FAILED else ("",)))
+        if phase in (Phase.DONE, Phase.STOPPED) and self.runner.run is not None:
+            self._ended(self.runner.run)
+        elif phase not in AT_WORK or phase is Phase.PREPARING:
+            self._changed()   # the table of clients is locked while a run goes
 
     def _ended(self, run: Run) -> None:
+        counts = run.counts()
+        self._read = None if counts is None else (_clients_of(run.experiment), run.clients.accuracy)
         self._changed()   # the forecast, now that nothing else is at work
+        self.bar.devices.refresh()
+        self.keep.show(run)
         try:
-            if run.counts() is not None and len(next(e for e in run.events if isinstance(e, Started)).groups) > 1:
+            if counts is not None and len(next(e for e in run.events if isinstance(e, Started)).groups) > 1:
                 revealed = w.HTML()
                 self._fairness.children = [revealed, WhatIf.of(run, on_train=self._train_on)]
                 threading.Thread(target=self._reveal, args=(run.experiment.task, revealed), daemon=True).start()
@@ -288,11 +278,17 @@ class Lab(w.VBox):
     @said
     def _train_on(self, partition) -> None:
         self.form.show(self.experiment.changed(partition=partition))
-        self._press_start()
+        self._pressed("start")
 
     def _ipython_display_(self) -> None:
-        """The lab, and beneath it a place for the picture that a finished run leaves in the notebook."""
+        """The lab, above it a place to say that no page shows it, beneath it one for the picture a run leaves."""
         from IPython.display import HTML, display
 
+        front_end.watch(self.board, lambda: self.experiment.to_python())
         display(self._repr_mimebundle_(), raw=True)
         self._still = display(HTML(""), display_id=True)
+
+
+def _clients_of(e: Experiment) -> tuple:
+    """What decides who the clients are."""
+    return e.task, e.partition, e.seed

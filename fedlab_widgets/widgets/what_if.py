@@ -14,32 +14,69 @@ from ..evaluate.pid import decompose
 from ..events import Evaluated, Started
 from ..part import BadInput
 from ..partition import IID, ByGroup, Dirichlet, Masked, Natural
+from ..slots import Distribute
 from ..tasks import Adult, Arrays
 from ..world import rows_of
-from . import fairness
+from . import fairness, fairness_html
+from .controls import Scale, Slider
+from .form_look import Names
 from .mixing import Frozen
+from .why import explained
+from .words import spelled
 
 PINNED = "The model did not change. Nobody's prediction changed."
+OWN = ("<p role=note>Here each client has a model of its own. People who move keep the answer that their old client's "
+       "model gave; the new client's model might answer otherwise.</p>")
 AS_IS, ALIKE, BY_GROUP, MASKED, LABELS = "as it was", "alike", "by group", "masked", "by label"
 HELP = {AS_IS: "the clients as they were",
         ALIKE: "every client is a small copy of the whole",
         BY_GROUP: "each group has a home among the clients; skew is the share of its rows that live there",
         MASKED: "half of the clients hold those whose label and group agree, half the others; lambda = share at home",
         LABELS: "every client has a label mix of its own (Dirichlet); small alpha = more different"}
+TERM = {BY_GROUP: "skew", MASKED: "masked", LABELS: "dirichlet alpha"}
 FEW_DRAWS = 20   # tables a band is made from with three groups or more: each one is an optimisation, 2 ms and more
 REST = 0.3       # seconds without a move after which these are drawn
+
+
+class Strength(w.Box):
+    """How strong a split is: a number box, and a slider that stands for the number on a scale."""
+
+    def __init__(self, name: str, scale: Scale, value: float):
+        self.scale = scale
+        self.box = w.BoundedFloatText(value=value, min=scale.low, max=scale.high, step=0.01, description=name,
+                                      style={"description_width": "initial"}, layout={"width": "11em"})
+        self.slider = Slider(label=f"{name}, slider", layout={"width": "auto", "min_width": "0"})
+        self.slider.add_class("fl-slider").observe(self._dragged, "position")
+        self.box.observe(self._follow, "value")
+        self._follow()
+        super().__init__([self.box, self.slider], layout={"width": "auto"})
+        self.add_class("fl-strength")
+
+    @property
+    def value(self) -> float:
+        return self.box.value
+
+    def _dragged(self, change) -> None:
+        self.box.value = self.scale.number(change.new)
+
+    def _follow(self, _=None) -> None:
+        """Where the handle stands for the number already leave it, or it jumps under the pointer."""
+        if self.scale.number(self.slider.position) != self.value:
+            self.slider.position = self.scale.position(self.value)
+        self.slider.said = spelled(self.value)
 
 
 class WhatIf(w.VBox):
     """A panel on counts [client, group, label, prediction]: choose a split and its strength, read the disparity.
 
-    groups, labels, favourable (an index) and clients as in `fairness.read`. on_train(partition_part) is called by the
-    button "Train on this split", which is hidden without it. `reading`, `partition` and `frozen` hold what is shown.
-    Raises BadInput as `fairness.read` does.
+    What stands still is on top, then the split, then what moves. groups, labels, favourable (an index) and clients as
+    in `fairness.read`. on_train(partition_part) is called by the button "Train on this split", which is hidden without
+    it. own: whether each client's rows were predicted by its own model. `reading`, `partition` and `frozen` hold what
+    is shown. Raises BadInput as `fairness.read` does.
     """
 
     def __init__(self, counts, groups, labels, favourable: int, clients=None,
-                 on_train: Callable[[object], None] | None = None, seed: int = 0):
+                 on_train: Callable[[object], None] | None = None, seed: int = 0, own: bool = False):
         self.frozen, self.on_train, self.seed = Frozen(counts, groups, labels, favourable, clients), on_train, seed
         self.reading: fairness.Reading | None = None
         self._draws = max(20, min(200, 10_000 // len(self.frozen.counts)))    # 10 clients 10 ms, 100 clients 25 ms
@@ -47,25 +84,30 @@ class WhatIf(w.VBox):
         binary = len(self.frozen.labels) == len(self.frozen.groups) == 2
         self.choice = w.ToggleButtons(options=[s for s in HELP if s != MASKED or binary], description="Split",
                                       tooltips=[HELP[s] for s in HELP if s != MASKED or binary],
-                                      style={"button_width": "auto"})
+                                      style={"button_width": "auto", "description_width": "initial"},
+                                      layout={"width": "auto"})
         self._strengths = _strengths(len(self.frozen.groups))
-        self.strength = w.HBox(layout={"min_height": "36px", "flex_flow": "row wrap"})
-        self.hint = w.HTML()
-        self.standing = w.HTML()
-        self.view = w.HTML(layout={"width": "100%", "overflow": "hidden auto"})
+        self.strength = w.VBox(layout={"min_height": "36px"})
+        self.standing, self.hint, self.view = w.HTML(), w.HTML(), w.HTML(layout={"width": "auto"})
         self.train = w.Button(description="Train on this split", icon="play", layout={"width": "auto"},
                               tooltip="Start a run whose clients hold the rows this way")
-        self.train.layout.display = None if on_train else "none"
-        pinned = w.HTML(f"<p role=note style='margin:4px 0;font-weight:600;line-height:1.4'>{PINNED}</p>")
+        train = explained(self.train, "train on this split")
+        train.layout.display = None if on_train else "none"
         Thread(target=lambda: import_module("scipy.stats"), daemon=True).start()   # Dirichlet needs it: half a second
         self._scale = {kind: self._widest(kind == MASKED) for kind in self.choice.options}
-        self.standing.value = self._still()
         self.choice.observe(self._chosen, "value")
-        for pair in self._strengths.values():
-            pair[0].observe(self._moved, "value")
+        for strength in self._strengths.values():
+            strength.box.observe(self._moved, "value")
         self.train.on_click(self._train)
-        super().__init__([self.choice, self.hint, self.strength, pinned, self.standing, self.train, self.view])
+        super().__init__([
+            _heading("Who is given the answer", "fairness panel", "rate gap", "interval", "parity", "withheld"),
+            self.standing, _heading("What if others held the same people?", "what if"),
+            w.HTML(f"<p role=note class=fl-pinned>{PINNED}</p>{OWN * own}"), explained(self.choice, "split"),
+            self.hint, self.strength, train, _heading("What moves", "redundant", "unique", "masked", "global disparity",
+                                                      "local disparity", "bits", "band"), self.view, Names()])
+        self.add_class("fl-what-if")
         self._chosen()
+        self.standing.value = fairness_html.standing(self.reading)
 
     @classmethod
     def of(cls, source, on_train: Callable[[object], None] | None = None) -> WhatIf:
@@ -74,14 +116,15 @@ class WhatIf(w.VBox):
         Raises BadInput for a run without groups, without a favourable label, or whose counts were not recorded.
         """
         if hasattr(source, "events"):
-            return cls(*_of_run(source), on_train=on_train, seed=source.experiment.seed)
+            return cls(*of_run(source), on_train=on_train, seed=source.experiment.seed,
+                       own=type(source.experiment.distribute).kept is not Distribute.kept)
         return cls(source.counts, source.groups, source.labels, source.favourable, source.clients, on_train=on_train)
 
     @property
     def partition(self):
         """The split that is shown, as a part of the catalogue."""
         n, kind = len(self.frozen.counts), self.choice.value
-        strength = self._strengths[kind][0].value if kind in self._strengths else None
+        strength = self._strengths[kind].value if kind in self._strengths else None
         return {AS_IS: lambda: Natural(), ALIKE: lambda: IID(clients=n),
                 BY_GROUP: lambda: ByGroup(clients=n, skew=strength),
                 MASKED: lambda: Masked(clients=max(n, 2), lam=strength),
@@ -89,8 +132,9 @@ class WhatIf(w.VBox):
 
     def _chosen(self, _=None):
         kind = self.choice.value
-        self.strength.children = self._strengths.get(kind, ())
-        self.hint.value = f"<div style='font-size:12px;line-height:1.4'>{markup.escape(kind)}: {HELP[kind]}</div>"
+        held = self._strengths.get(kind)
+        self.strength.children = [explained(held, TERM[kind], name=held.box.description)] if held else []
+        self.hint.value = f"<p class=fl-hint>{markup.escape(kind)}: {HELP[kind]}</p>"
         self.train.disabled = kind == AS_IS
         self._moved()
 
@@ -115,22 +159,11 @@ class WhatIf(w.VBox):
         counts = f.counts if self.choice.value == AS_IS else f.split(partition, self.seed)
         names = f.clients if len(counts) == len(f.clients) else None
         self.reading = fairness.read(counts, f.groups, f.labels, f.favourable, names, draws=draws)
-        self.view.value = fairness.html(self.reading, self._scale[self.choice.value], parts_first=True)
+        self.view.value = fairness_html.moving(self.reading, self._scale[self.choice.value])
 
     def _train(self, _):
         if self.on_train:
             self.on_train(self.partition)
-
-    def _still(self) -> str:
-        """The figures that no split moves. They are computed once, from sums over clients: see `mixing.standing`."""
-        s = self.frozen.standing
-        cells = (("accuracy", fairness.percent(s.accuracy)), ("rate gap", f"{100 * s.rate_gap:.1f} points"),
-                 ("global disparity", f"{s.global_disparity:.4f} bits"))
-        big = "margin:0;font-size:18px;font-weight:600;font-variant-numeric:tabular-nums"
-        each = (f"<div><div style='font-size:11px'>{name}</div><div style='{big}'>{value}</div></div>"
-                for name, value in cells)
-        row = "display:flex;flex-wrap:wrap;gap:4px 24px;line-height:1.3;margin:4px 0"
-        return f"<div style='{row}'>{''.join(each)}</div>"
 
     def _widest(self, masked: bool) -> float:
         """Bits of the tallest stack to be met, at the end of the slider: a scale that holds still while dragging."""
@@ -143,27 +176,18 @@ class WhatIf(w.VBox):
         return max(d.unique + d.redundant + d.masked for d in found)
 
 
-def _strengths(groups: int) -> dict[str, tuple]:
-    """For each split that has one: a slider and a number box that follow each other."""
-    long = {"width": "min(340px, 100%)"}
-    skew = w.FloatSlider(value=0.9, min=round(1 / groups, 2), max=1, step=0.01, description="skew", layout=long)
-    lam = w.FloatSlider(value=0.9, min=0.5, max=1, step=0.01, description="lambda", layout=long)
-    alpha = w.FloatLogSlider(value=0.5, base=10, min=-2, max=2, step=0.02, description="alpha", layout=long)
-    return {kind: _pair(slider, low, high)
-            for kind, slider, low, high in ((BY_GROUP, skew, 0, 1), (MASKED, lam, 0, 1), (LABELS, alpha, 0.01, 100))}
+def _strengths(groups: int) -> dict[str, Strength]:
+    """For each split that has one."""
+    return {BY_GROUP: Strength("skew", Scale(round(1 / groups, 2), 1, False), 0.9),
+            MASKED: Strength("lambda", Scale(0.5, 1, False), 0.9),
+            LABELS: Strength("alpha", Scale(0.01, 100, True), 0.5)}
 
 
-def _pair(slider, low: float, high: float) -> tuple:
-    if isinstance(slider, w.FloatSlider):
-        low, high = slider.min, slider.max
-    slider.readout = False
-    box = w.BoundedFloatText(value=slider.value, min=low, max=high, step=0.01, layout={"width": "90px"},
-                             tooltip=f"{slider.description}, as a number")
-    w.link((slider, "value"), (box, "value"))
-    return slider, box
+def _heading(text: str, *terms: str) -> w.Widget:
+    return explained(w.HTML(f"<h3>{text}</h3>").add_class("fl-heading"), *terms, name=f"in “{text}”")
 
 
-def _of_run(run) -> tuple:
+def of_run(run) -> tuple:
     """counts, groups, labels, favourable and client ids of a run's last reading."""
     start = next((e for e in run.events if isinstance(e, Started)), None)
     last = next((e for e in reversed(run.events) if isinstance(e, Evaluated) and e.counts is not None), None)
@@ -176,5 +200,5 @@ def _of_run(run) -> tuple:
         favourable = rows_of(task).favourable
     if len(start.groups) < 2 or favourable is None:
         raise BadInput(f"the task of {run.path} has no groups or no favourable label to compare; choose task=adult, or "
-                       "give from_arrays a group and two labels")
+                       "give from_arrays a group (from_file: sensitive) and two labels")
     return run.counts(), start.groups, start.labels, favourable, last.clients

@@ -1,4 +1,4 @@
-"""The glossary as data, and the labels of the form: what "?" says about every term and every field.
+"""The labels of the form, and what "?" says about every field.
 
 What a field of a part of your own means is taken from its `description`, range and default, so none is without a word.
 """
@@ -7,112 +7,13 @@ from __future__ import annotations
 
 import difflib
 import typing
-from typing import NamedTuple
 
 from pydantic import BaseModel
 
 from ..part import BadInput, Part, Spec, catalogue
 from ..spec import Evaluation, Experiment
 from ..wording import allowed
-
-
-class Word(NamedTuple):
-    """What "?" opens: one sentence, an example, and something to try."""
-
-    sentence: str
-    example: str
-    lesson: str
-
-
-GLOSSARY: dict[str, Word] = {
-    "client": Word("A client is one holder of data, such as a phone, a hospital or a bank, that trains on its own rows "
-                   "and never sends them away.",
-                   "Ten hospitals are ten clients; each sends what its model learned, not its patients.",
-                   "Raise the number of clients: the same rows are split into smaller shares."),
-    "round": Word("In a round the server sends the model out, clients train it, and the server combines what comes "
-                  "back.", "30 rounds with 10 clients are 300 trainings and 30 new models.",
-                  "Run 10 rounds, then 30, and see where the curve flattens."),
-    "local epoch": Word("A local epoch is one pass of a client over all of its own rows before it reports.",
-                        "With 100 rows, batches of 20 and 2 epochs, a client takes 10 steps in a round.",
-                        "Set 1, then 5: fewer rounds are needed, but clients that disagree drift apart."),
-    "non-iid": Word("Data are non-IID when clients hold different kinds of rows, so that no client is a small copy of "
-                    "the whole.", "One client has mostly the digits 0 and 1, another mostly 8 and 9.",
-                    "Compare the partition iid with dirichlet at alpha 0.1."),
-    "dirichlet alpha": Word("Alpha says how alike the clients' mixes of labels are: small = more different.",
-                            "0.1: most clients hold two or three labels; 100: all hold nearly the same mix.",
-                            "Move it from 100 to 0.1 and watch the picture of the partition."),
-    "skew": Word("Skew is the share of each group's rows that the group's own clients hold; 0 mixes the groups.",
-                 "0.9 with women and men: nine in ten of the women's rows lie with half of the clients.",
-                 "Set 0, then 1: how do the redundant and unique parts of the gap change?"),
-    "global disparity": Word("Global disparity is how much the model's answers tell about a person's group when all "
-                             "clients are put together.",
-                             "If 25 % of the men and 8 % of the women get the good answer, it is above zero.",
-                             "It stands still in What if: moving rows between clients changes no prediction."),
-    "local disparity": Word("Local disparity is how much the answers tell about the group inside the clients, once it "
-                            "is known who holds a row.",
-                            "Each hospital may treat its own patients alike while hospitals differ from each other.",
-                            "Raise the skew and see local and global disparity part."),
-    "unique": Word("The unique part of the disparity is in the answers alone, and knowing the client does not give it "
-                   "away.", "With iid clients nearly all of the disparity is unique.",
-                   "Choose the partition iid, then by group with skew 1."),
-    "redundant": Word("The redundant part is what the answers tell about the group that the name of the client tells "
-                      "as well. It does not mean that clients have no gap inside.",
-                      "When women and men have different clients, the client gives the group away.",
-                      "Raise the skew: the redundant part grows, and the gaps inside clients may stay."),
-    "masked": Word("The masked part shows only when answer and client are looked at together; one of them alone does "
-                   "not tell.", "One client favours women, another men: over all of them the rates are equal.",
-                   "Choose the partition masked with lambda near 1."),
-    "bits": Word("A bit is the amount of information in one fair yes-or-no answer; disparity is measured in bits.",
-                 "1 bit would give the group away for certain (two equal groups); 0.01 bit hardly helps a guess.",
-                 "Read the rate gap in percentage points first, then the bits."),
-    "band": Word("The band is the range of values that chance alone can explain with this many rows.",
-                 "A bar inside the band cannot be told from zero; that is not a proof of fairness.",
-                 "Use fewer rows or more clients: the bands widen."),
-    "withheld": Word("A withheld attribute is kept from the model as an input; other columns may still reveal it.",
-                     "Without sex, the columns relationship and occupation give it away for most people.",
-                     "Run with and without withholding: does the gap go away?"),
-    "parity": Word("Parity asks whether groups get the favourable answer equally often, whatever the truth.",
-                   "20 % of the men and 20 % of the women are given the loan.",
-                   "Compare with opportunity: both can rarely be met at once."),
-    "opportunity": Word("Opportunity asks whether those who deserve the favourable answer get it equally often in each "
-                        "group.", "Of those who would repay, 80 % of the men and 80 % of the women get the loan.",
-                        "Find a run where parity is small and opportunity is not."),
-    "odds": Word("Odds asks that groups have equal rates of right and of wrong favourable answers.",
-                 "Opportunity, and also: of those who would not repay, equal shares get the loan.",
-                 "It is the strictest of the three: look at it last."),
-    "epsilon": Word("Epsilon bounds how much the published models can tell about whether one client took part: small = "
-                    "more private.", "1 is strong, 3 is usual in courses, above 10 promises little.",
-                    "Set a target of 10, then 3, then 1, and read the accuracy."),
-    "delta": Word("Delta is the chance that the promise of epsilon does not hold; it must be far below one in the "
-                  "number of clients.", "With 1000 clients, 0.0005.",
-                  "Leave it empty: it then follows the number of clients."),
-    "clipping": Word("Clipping shortens what a client sends to a longest length, so that nobody can pull too hard.",
-                     "With clip 0.5 a row of length 2 is sent at a quarter of its length.",
-                     "A small clip slows learning; a large one needs more noise for the same epsilon."),
-    "aggregator": Word("The aggregator is the rule by which the server makes one answer of what the clients sent.",
-                       "mean averages; median takes the middle value, so that a few liars cannot carry it away.",
-                       "Let one in five clients lie, and compare mean with median."),
-    "codec": Word("A codec decides what of the update really goes over the wire, to save bytes.",
-                  "top k with fraction 0.1 sends one entry in ten, each with its place.",
-                  "Compare accuracy against megabytes, not against rounds."),
-    "worst client": Word("The worst client is the one whose held-out rows the model gets wrong most often.",
-                         "Mean accuracy 88 %, worst client 69 %: somebody is served badly.",
-                         "Look at its number of rows first: a small client is also a noisy one."),
-    "up and down": Word("Up is what clients send to the server, down is what the server sends to clients.",
-                        "A model of 40 kB and 10 clients: 400 kB down and 400 kB up in each round.",
-                        "Codecs save up; keeping layers at home saves both."),
-    "liar": Word("A liar is a client that sends, or trains on, something false on purpose.",
-                 "0.2 makes one client in five a liar, chosen by the seed; \"1, 4\" names clients 1 and 4.",
-                 "Raise the share until the mean fails, then try the median."),
-    "method": Word("A method is a published recipe: a choice of local training, aggregator, server and the rest that "
-                   "belongs together.", "fedprox is fedavg with a pull back to where the round began.",
-                   "Keep everything else as it is, change only the method, and compare the two runs."),
-}
-
-ALSO = {"alpha": "dirichlet alpha", "clients": "client", "rounds": "round", "local epochs": "local epoch",
-        "epoch": "local epoch", "iid": "non-iid", "heterogeneity": "non-iid", "atoms": "unique", "clip": "clipping",
-        "noise": "epsilon", "up": "up and down", "down": "up and down", "bytes": "up and down", "liars": "liar",
-        "global": "global disparity", "local disparity": "local disparity", "aggregate": "aggregator"}
+from .glossary import ALSO, GLOSSARY, Word
 
 # Which term a field is about. Keys are `slot.field` for parts, and the field's own name for the experiment.
 TERMS = {"partition": "non-iid", "partition.clients": "client", "partition.alpha": "dirichlet alpha",

@@ -195,9 +195,18 @@ def test_grows_then_the_next_run_has_a_ghost(page):
     kernel(page, "begin('Adult, 8 clients, FedAvg, private', private=True); grow(1, 20, up=0.012, private=True)")
     until(page, n=20, ghost=30, gaps=0)
     page.locator("[data-card=accuracy] .flb-diff", has_text="+1.2 points").wait_for()
-    assert "+1.2 points against the previous run" in page.locator("[data-card=accuracy]").inner_text()
+    assert "+1.2 points against the run before" in page.locator("[data-card=accuracy]").inner_text()
     assert page.locator("[data-card=epsilon]").is_visible()
+    for plot in page.locator(".flb-plot").all():
+        assert "run before" in plot.locator(".flb-legend").inner_text()
+    why = button(page, "^what is Disparity, in bits.$")
+    why.click()
+    assert why.get_attribute("aria-expanded") == "true"
+    text = page.locator("[data-plot=disparity] .flb-help").inner_text()
+    assert all(f"{term}." in text for term in ("Global disparity", "Local disparity", "Redundant", "Unique", "Masked"))
     shoot(page, "2_ghost_light")
+    why.click()
+    assert not page.locator("[data-plot=disparity] .flb-help").is_visible()
 
 
 def test_dark_live_axis_hover_and_table(page):
@@ -214,7 +223,7 @@ def test_dark_live_axis_hover_and_table(page):
     plot.focus()
     page.keyboard.press("ArrowLeft")
     page.locator(".flb-read", has_text="Round 29: The model is right on").wait_for()
-    button(page, "Disparity").click()
+    button(page, "^Disparity").click()
     assert page.get_by_role("region", name="Disparity").get_by_role("row").count() == 31
     shoot(page, "4_dark_mb_table")
     theme(page, "JupyterLab Light")
@@ -263,7 +272,7 @@ def test_plain_keys_do_not_reach_jupyterlab(page):
     until(page, n=5)
     cells = "() => window.jupyterapp.shell.currentWidget.content.widgets.length"
     before = page.evaluate(cells)
-    for target in (button(page, "Convergence"), page.get_by_role("radio", name="MB"),
+    for target in (button(page, "^Convergence"), page.get_by_role("radio", name="MB"),
                    page.get_by_role("group", name=re.compile("Comm"))):
         page.locator(".flb h3").first.click()                  # the notebook is in command mode, where letters act
         page.evaluate("() => window.jupyterapp.commands.execute('notebook:enter-command-mode')")

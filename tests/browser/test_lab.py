@@ -74,7 +74,7 @@ def test_nothing_overflows_in_a_narrow_window(notebook):
 
 def test_what_if_moves_the_parts_and_nothing_else(notebook):
     page = opened(notebook, "what-if", height=3200)
-    page.page.get_by_label("Speed").select_option(label="full speed")
+    page.page.get_by_role("combobox", name="Speed").select_option(label="full speed")
     page.button("Start").click()
     page.wait_for("b.dataset.state === 'done'", 180)
     panel = page.page.locator(".jp-OutputArea-output").first

@@ -167,7 +167,7 @@ def test_doctor(place):
 
 
 def test_the_doctor_names_the_remedy(monkeypatch, capsys, tmp_path):
-    from fedlab_widgets import doctor
+    from fedlab_widgets import doctor, machine
     from fedlab_widgets.tasks import readers
 
     def damaged():
@@ -176,7 +176,7 @@ def test_the_doctor_names_the_remedy(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(readers, "read_adult", damaged)
     monkeypatch.setattr(readers, "read_mnist", readers.read_digits)
     monkeypatch.setattr(doctor, "NEEDED_DISK", 10**18)
-    monkeypatch.setattr(doctor, "_free_memory", lambda: 5 * 10**8)
+    monkeypatch.setattr(machine, "cpu", lambda: machine.Device("cpu", "CPU", 5 * 10**8, 10**9))
     monkeypatch.setattr(doctor.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert not doctor.report(cli.console())

@@ -48,7 +48,7 @@ def test_the_functions_take_what_is_promised():
     assert list(inspect.signature(fl.from_arrays).parameters)[:4] == "X y group client".split()
     for name in "changed forecast to_json from_json to_python".split():
         assert callable(getattr(fl.Experiment, name)), name
-    for name in "history clients model predict resume".split():
+    for name in "history clients model predict resume figure panel methods_text code".split():
         assert inspect.getdoc(getattr(fl.Run, name)), name
 
 

@@ -27,7 +27,7 @@ def test_ci_calls_exactly_the_readmes_test_command():
 
 
 def test_the_first_command_is_there():
-    assert "python -m venv .venv && .venv/bin/pip install . && .venv/bin/fedlab run" in README.splitlines()
+    assert "python -m venv .venv && .venv/bin/pip install . && .venv/bin/fedlab lab" in README.splitlines()
 
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))

@@ -1,6 +1,8 @@
 """The lab without a browser: buttons are clicked, widgets are read."""
 
 import asyncio
+import html
+import re
 import time
 
 import pytest
@@ -16,7 +18,7 @@ QUICK = fl.Experiment(name="quick", partition=fl.ByGroup(clients=4), rounds=3)
 @pytest.fixture
 def lab(tmp_path):
     made = Lab(QUICK, out=tmp_path / "runs", name=str(tmp_path))
-    made.speed.value = 0.0
+    made.bar.speed.value = 0.0
     yield made
     made.runner.stop()
     made.runner.join(20)
@@ -31,8 +33,8 @@ def until(condition, seconds=20):
 
 
 def test_start_draws_and_ends_with_the_fairness_panel(lab):
-    assert not lab.buttons["start"].disabled and lab.buttons["stop"].disabled
-    lab.buttons["start"].click()
+    assert not lab.bar.buttons["start"].disabled and lab.bar.buttons["stop"].disabled
+    lab.bar.buttons["start"].click()
     run = asyncio.run(lab.wait(60))
     assert run.status == "finished" and run is lab.run
     rows = lab.board.table()
@@ -40,24 +42,75 @@ def test_start_draws_and_ends_with_the_fairness_panel(lab):
     assert [row["accuracy"] for row in rows] == pytest.approx(run.history.accuracy.tolist(), abs=1e-6)
     until(lambda: type(lab._fairness.children[-1]).__name__ == "WhatIf")
     until(lambda: "sex is not given to the model" in lab._fairness.children[0].value)
-    assert not lab.buttons["start"].disabled and lab.buttons["stop"].disabled
+    assert not lab.bar.buttons["start"].disabled and lab.bar.buttons["stop"].disabled
 
 
 def test_the_partition_is_drawn_before_any_training_and_follows_the_form(lab):
-    before = lab._picture.value
-    assert "4 clients hold" in before and "<svg" in before and "<table" in before
+    assert "4 clients hold" in lab.table.table["holds"] and len(lab.table.table["rows"]) == 4
     lab.form.show(lab.experiment.changed(**{"partition.clients": 6}))
-    assert "6 clients hold" in lab._picture.value
+    assert "6 clients hold" in lab.table.table["holds"] and len(lab.table.table["rows"]) == 6
     until(lambda: "Forecast: 3 rounds" in lab._forecast.value)
 
 
 def test_what_goes_wrong_is_said_and_raised_by_wait(lab):
     lab.form.show(lab.experiment.changed(**{"local.lr": 1, "local.weight_decay": 10, "local.steps": 200}))
-    lab.buttons["start"].click()
+    lab.bar.buttons["start"].click()
     with pytest.raises(RuntimeError, match="local.lr"):
         asyncio.run(lab.wait(60))
     until(lambda: "local.lr" in lab._problem.value)
     assert "Traceback" not in lab._problem.value
+
+
+def test_details_of_a_bug_are_folded_away(lab, monkeypatch):
+    def broken(*_):
+        raise KeyError("no such file")
+
+    monkeypatch.setattr("fedlab_widgets.widgets.runner.folder_for", broken)
+    lab.start()
+    with pytest.raises(KeyError):
+        asyncio.run(lab.wait(60))
+    until(lambda: "no such file" in lab._problem.value)
+    words, _, details = lab._problem.value.partition("<details>")
+    assert "Traceback" not in words and "Traceback" in details
+
+
+def test_clients_are_picked_in_their_table(lab):
+    lab.table._handle_custom_msg({"op": "part", "client": 1, "on": False}, [])
+    assert lab.experiment.schedule.clients == (0, 2, 3)
+    lab.table._handle_custom_msg({"op": "liar", "client": 2, "on": True}, [])
+    assert lab.experiment.attack == fl.SignFlip(liars=(2,))
+    lab.start()
+    run = asyncio.run(lab.wait(60))
+    assert run.clients.trips.tolist() == [3, 0, 3, 3] and run.clients.liar.tolist() == [False, False, True, False]
+    until(lambda: lab.table.table["read"])
+    accuracy = {row[0]: row[5] for row in lab.table.table["rows"]}
+    assert [accuracy[i] for i in range(4)] == pytest.approx(run.clients.accuracy.tolist(), abs=1e-4)
+
+
+def test_the_code_of_the_form_makes_the_same_experiment(lab):
+    show = lab.form.actions.children[0]
+    show.button.click()
+    source = html.unescape(re.search("<pre[^>]*>(.*)</pre>", show.text.value, re.S)[1])
+    names: dict = {}
+    exec(source.partition("run = fl.run(")[0], names)
+    assert names["experiment"] == lab.experiment and source.endswith("run = fl.run(experiment)\n")
+    show.button.click()
+    assert not show.text.value
+
+
+def test_a_run_is_described_and_its_figures_are_saved(lab):
+    lab.start()
+    run = asyncio.run(lab.wait(60))
+    until(lambda: lab.keep.run is not None)
+    assert "4 clients" in lab.keep.text.value
+    lab.keep.save()
+    kept = sorted(p.name for p in (run.path / "figures").iterdir())
+    assert "disparity.csv" in kept and len(kept) == 12, lab.keep.status.value
+
+
+def test_the_audit_is_a_tab_that_needs_no_run(lab):
+    lab.panels.selected_index = 1
+    assert type(lab.panels.children[1]).__name__ == "AuditTab" and lab.run is None
 
 
 def test_a_part_from_a_cell_is_in_the_menu_at_once(lab):
@@ -87,8 +140,8 @@ def _walk(field):
 
 
 def test_a_cell_run_again_attaches_to_the_run_at_work(lab):
-    lab.speed.value = 30.0
-    lab.buttons["start"].click()
+    lab.bar.speed.value = 30.0
+    lab.bar.buttons["start"].click()
     until(lambda: len(lab.runner.events) >= 3)
     again = Lab(out=lab.out, name=lab.name)
     try:
@@ -101,10 +154,10 @@ def test_a_cell_run_again_attaches_to_the_run_at_work(lab):
 
 
 def test_reset_clears_the_picture(lab):
-    lab.buttons["start"].click()
+    lab.bar.buttons["start"].click()
     asyncio.run(lab.wait(60))
-    until(lambda: not lab.buttons["reset"].disabled)
-    lab.buttons["reset"].click()
+    until(lambda: not lab.bar.buttons["reset"].disabled)
+    lab.bar.buttons["reset"].click()
     assert lab.board.table() == [] and lab.run is None
 
 
@@ -118,6 +171,6 @@ def test_a_picture_that_fails_is_said_and_the_run_goes_on(lab, monkeypatch):
         raise KeyError("no such curve")
 
     monkeypatch.setattr(lab.board, "add", broken)
-    lab.buttons["start"].click()
+    lab.bar.buttons["start"].click()
     assert asyncio.run(lab.wait(60)).status == "finished"
     until(lambda: "no such curve" in lab._problem.value)

@@ -1,0 +1,92 @@
+"""The data set as a dropdown, whose last entry opens the panel for a file of one's own."""
+
+from __future__ import annotations
+
+import html
+
+from ..part import BadInput
+from ..partition import IID
+from ..slots import Task
+from ..tasks import Arrays
+from ..tasks.frame import report_of
+from .fields import PartField, choices
+from .preview import Preview
+
+FILE = "your file"   # no part has a name with a blank
+OFFER = "Your file…"
+
+
+class TaskField(PartField):
+    """A dropdown of data sets. Until "Use these data" is pressed in the panel, the experiment keeps the one it has."""
+
+    def __init__(self, host, path, name, word):
+        self.panel, self._opened = None, False
+        super().__init__(host, path, name, word, Task, empty=False, bare=True)
+
+    def show(self, value):
+        """Follow the experiment; while the panel is open the dropdown stays at "Your file…"."""
+        super().show(value)
+        if isinstance(value, Arrays):
+            self.says.value = html.escape(_about(value))
+        if self._opened:
+            self._offer(FILE)
+            self.says.value = "Choose a file and press Use these data; until then the lab keeps the data it has."
+
+    def lock(self, locked):
+        super().lock(locked)
+        if self.panel is not None:
+            self.panel.button.disabled = locked or self.panel.plan is None
+
+    def _offer(self, chosen: str) -> None:
+        """The data sets, rows of the user's own by their title where they are in use, and the way to a file."""
+        task = self.host.experiment.task
+        used = isinstance(task, Arrays)
+        named = {Arrays.name: task.title} if used else {}
+        pairs = [(named.get(key, label), key) for label, key in choices(self.base, Arrays.name if used else chosen)]
+        pairs.append((OFFER, FILE))
+        if tuple(pairs) != tuple(self.control.options) or self.control.value != chosen:
+            with self.host.silence():
+                self.control.options, self.control.value = pairs, chosen
+
+    def _typed(self, change):
+        if self.host.quiet:
+            return
+        self._opened = change.new == FILE
+        self._arrange_panel()
+        if self._opened or change.new == Arrays.name:   # back to the rows in use: nothing to submit
+            self.show(self.host.experiment.task)
+        else:
+            super()._typed(change)
+
+    def _arrange_panel(self) -> None:
+        if self._opened and self.panel is None:
+            from .your_file import YourFile  # pandas is slow to import
+
+            self.panel = YourFile(self._use)
+        self.box.children = (self.row, self.says, *((self.panel,) if self._opened else ()))
+
+    def _use(self, task: Arrays, partition) -> None:
+        """Take the panel's task. Raises BadInput while a run goes, or where the experiment does not go with it."""
+        if self.host.locked:
+            raise BadInput("a run is at work; stop it, or wait for its end, and press Use these data again")
+        changes = {self.path: task, **({"partition": partition} if partition is not None else {})}
+        new, problem = self.host._tried(changes)
+        if problem:
+            raise BadInput(problem)
+        try:
+            Preview.of(new)
+        except BadInput:   # the partition asks for groups or clients that these rows do not name
+            if partition is not None:
+                raise
+            changes["partition"] = IID()
+        self._opened = False
+        self._arrange_panel()
+        self.host.submit_all(changes, self.path)
+
+
+def _about(task: Arrays) -> str:
+    """What became of the file, where this process read it."""
+    try:
+        return f"Your own rows. {report_of(task).text()}"
+    except BadInput:   # made by from_arrays, or the run was opened in another process
+        return f"Your own rows: {task.shape[0]:,}." if task.shape else "Your own rows."
