@@ -58,6 +58,8 @@ def installed(wheel, tmp_path_factory):
     # are there, and an editable checkout is not.
     (site / "libraries.pth").write_text("\n".join({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}))
     (site / "sitecustomize.py").write_text(NO_NETWORK)
+    shared = Path("share") / "jupyter" / "labextensions"   # as the libraries are, those of this environment
+    shutil.copytree(Path(sys.prefix) / shared, place / "venv" / shared)
     (place / "home").mkdir()
     (place / "empty").mkdir()
     cut = ["unshare", "-rn"]
