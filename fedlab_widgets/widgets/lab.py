@@ -13,7 +13,7 @@ from pathlib import Path
 
 import ipywidgets as w
 
-from ..events import Started
+from ..events import Started, Warned
 from ..part import BadInput
 from ..run import Run
 from ..spec import Experiment
@@ -76,7 +76,7 @@ class Lab(w.VBox):
         self._seen, self._still, self._view_closed = 0, None, False
         self._shown: Phase | None = None
         self._read = None   # of the last run: (what decides who the clients are, their accuracies by number)
-        self._problem, self._forecast, self._point = w.HTML(), w.HTML(), w.HTML()
+        self._problem, self._warned, self._forecast, self._point = w.HTML(), w.HTML(), w.HTML(), w.HTML()
         self._fairness = w.VBox([w.HTML("<p>Run something: who gets the favourable answer appears here.</p>")])
         super().__init__(self._layout())
         self.add_class("fedlab-lab")
@@ -138,7 +138,7 @@ class Lab(w.VBox):
         self.panels.observe(self._opened, "selected_index")
         columns = w.GridBox([left, self.board], layout=w.Layout(
             grid_template_columns="repeat(auto-fit, minmax(min(100%, 380px), 1fr))", grid_gap="16px", width="100%"))
-        return [starts, self._point, self.bar, explained(self._forecast, "forecast"), self._problem, columns,
+        return [starts, self._point, self.bar, explained(self._forecast, "forecast"), self._problem, self._warned, columns,
                 self.panels, Names()]
 
     def _quick(self, quick: QuickStart) -> w.Button:
@@ -171,6 +171,7 @@ class Lab(w.VBox):
     def _reset(self) -> None:
         self.runner.reset()
         self.board.reset()
+        self._warned.value = ""
 
     def _folder(self) -> Path | None:
         if self.out is None:
@@ -234,6 +235,8 @@ class Lab(w.VBox):
                 live.show(self.board, event, self.experiment)
             live.say(self.board, events, phase, self.experiment.rounds, self.runner.seconds_a_round)
             self.board.flush()
+            if any(isinstance(event, (Started, Warned)) for event in fresh):
+                self._warned.value = "".join(f'<p role="status">Note: {escape(t)}.</p>' for t in live.warnings(events))
             if changed:
                 self._turned(phase)
         finally:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..events import Evaluated, Event, RoundEnded, Started
+from ..events import Evaluated, Event, RoundEnded, Started, Warned
 from ..spec import Experiment
 from .board import Board
 from .runner import AT_WORK, Phase
@@ -33,6 +33,15 @@ def accuracies(counts: np.ndarray) -> np.ndarray:
     """counts [client, group, label, prediction] -> each client's accuracy [client], NaN for one without rows."""
     n, right = counts.sum((1, 2, 3)), np.einsum("kgll->k", counts)
     return np.divide(right, n, out=np.full(len(n), np.nan), where=n > 0)
+
+
+def warnings(events: Sequence[Event]) -> list[str]:
+    """What a run has warned of, each sentence once, with the first round it was said in."""
+    said: dict[str, int] = {}
+    for event in events:
+        if isinstance(event, Warned):
+            said.setdefault(event.text, event.round)
+    return [f"{f'From round {round}: ' if round else ''}{text}" for text, round in said.items()]
 
 
 def say(board: Board, events: Sequence[Event], phase: Phase, rounds: int, least: float) -> None:

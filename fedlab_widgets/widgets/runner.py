@@ -111,7 +111,7 @@ class Runner:
 
     def reset(self) -> None:
         if self.may("reset"):
-            self.events, self.run, self.problem, self.phase = [], None, "", Phase.IDLE
+            self.events, self.run, self.error, self.problem, self.phase = [], None, None, "", Phase.IDLE
 
     def join(self, timeout: float | None = None) -> None:
         if self._thread is not None:

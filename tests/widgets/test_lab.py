@@ -108,6 +108,18 @@ def test_a_run_is_described_and_its_figures_are_saved(lab):
     assert "disparity.csv" in kept and len(kept) == 12, lab.keep.status.value
 
 
+def test_what_a_run_warns_of_is_said_once(lab):
+    lab.form.show(fl.recipe("dp-fedavg").changed(**{"task": fl.Digits(), "partition": fl.IID(clients=5),
+                                                            "rounds": 3}))
+    lab.start()
+    run = asyncio.run(lab.wait(60))
+    texts = {e.text for e in run.events if type(e).__name__ == "Warned"}
+    assert texts and all(lab._warned.value.count(html.escape(text)) == 1 for text in texts)
+    until(lambda: not lab.bar.buttons["reset"].disabled)
+    lab.bar.buttons["reset"].click()
+    assert not lab._warned.value
+
+
 def test_the_audit_is_a_tab_that_needs_no_run(lab):
     lab.panels.selected_index = 1
     assert type(lab.panels.children[1]).__name__ == "AuditTab" and lab.run is None

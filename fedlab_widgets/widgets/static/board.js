@@ -160,7 +160,7 @@ function makeCards(told) {
       set("sent", n < 0 ? "–" : mb(up + down), n < 0 ? "" : `${mb(up)} up, ${mb(down)} down`,
         against(v, "sent", n, up + down, (d) => `${signed(d, digits(Math.abs(d)))} MB`));
       cards.epsilon.box.hidden = !st.run.private;
-      set("epsilon", e < 0 ? "–" : `ε = ${plain(v.now.epsilon[e], 2)}`, "a smaller ε protects more",
+      set("epsilon", e < 0 ? "–" : `ε = ${plain(v.now.epsilon[e], 2)}`, "for the released model; the figures of single clients shown here are outside it",
         e < 0 ? "" : against(v, "epsilon", e, v.now.epsilon[e], (d) => signed(d, 2)));
     },
   };
