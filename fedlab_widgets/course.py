@@ -41,7 +41,9 @@ def open_lab(wanted: Path | None = None, browser: bool = True) -> int:
     """Run JupyterLab on the first notebook until it is closed; its exit status."""
     folder = course_folder(wanted)
     print(f"opening JupyterLab on {folder / FIRST}; end it with Ctrl-C", file=sys.stderr)
-    command = [sys.executable, "-m", "jupyterlab", str(folder / FIRST), *([] if browser else ["--no-browser"])]
+    # By its address and not as a file: then the address that is printed opens the notebook, too.
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder.resolve()}",
+               f"--LabApp.default_url=/lab/tree/{FIRST}", *([] if browser else ["--no-browser"])]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")   # in a container there is often nobody else
     try:

@@ -16,6 +16,7 @@ from .controls import Kind
 from .fields import Body, Field, Node, bury, node_of
 from .form_look import Names
 from .host import METHOD, OPENING, SECTIONS, Host, decided, differences, fitting, held, value_at
+from .starts import STARTS
 from .task_field import TaskField
 
 
@@ -189,6 +190,11 @@ class Form(w.VBox):
     def _chosen(self, name: str) -> None:
         """Take back what the former method set, where it still stands, and set what this one does."""
         e, default = self.host.experiment, Experiment()
+        if e.name not in BOOK:   # a quick start, or a method of the user's own: nobody knows what of it to keep
+            self.before = {}
+            recipe = BOOK[name].experiment
+            self.host.submit_all({slot: getattr(recipe, slot) for slot in (*METHOD[1:], "attack", "name")}, "method")
+            return
         changes = {path: self.before.get(path, value_at(default, path))
                    for path, value in decided(e.name).items() if held(e, path, value)}
         before = {}
@@ -202,6 +208,16 @@ class Form(w.VBox):
             changes = {slot: getattr(BOOK[name].experiment, slot) for slot in (*METHOD[1:], "name")}
         self.before = before
         self.host.submit_all(changes, "method")
+
+
+QUICK = {quick.experiment.name: quick.title for quick in STARTS}
+
+
+def _called(e: Experiment, path: str) -> str:
+    """What the form calls a field: "aggregator", "local training: step size"."""
+    slot, *inner = path.split(".")
+    owner = value_at(e, path.rpartition(".")[0]) if inner else e
+    return ": ".join([words.label(Experiment, slot), *([words.label(type(owner), inner[-1])] if inner else [])])
 
 
 class Method(Field):
@@ -219,7 +235,9 @@ class Method(Field):
         if names != [*self.control.options]:
             self.control.options = names
         super().show(value)
-        about = f"{BOOK[value].says}. " if value in BOOK else "A method of your own. "
+        about = f"{BOOK[value].says}. " if value in BOOK else (
+            f"The quick start “{QUICK[value]}”. Choosing a method takes back what it set. " if value in QUICK else
+            "A method of your own. ")
         self.says.value = html.escape(about[0].upper() + about[1:] + self._apart(value))
 
     def _apart(self, name: str) -> str:
@@ -227,8 +245,9 @@ class Method(Field):
         if name not in BOOK:
             return ""
         e, book = self.host.experiment, BOOK[name].experiment
-        apart = [p for slot in METHOD[1:] for p, _ in differences(getattr(book, slot), getattr(e, slot), slot)]
-        return f"Changed since: {', '.join(apart)}." if apart else ""
+        apart = [_called(e, p) for slot in (*METHOD[1:], "attack")
+                 for p, _ in differences(getattr(book, slot), getattr(e, slot), slot)]
+        return f"Changed since: {', '.join(dict.fromkeys(apart))}." if apart else ""
 
     def refresh(self):
         with self.host.silence():

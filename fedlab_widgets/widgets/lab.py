@@ -17,7 +17,7 @@ from ..events import Started, Warned
 from ..part import BadInput
 from ..run import Run
 from ..spec import Experiment
-from . import front_end, live
+from . import front_end, live, words
 from .audit_tab import AuditTab
 from .board import Board
 from .clients import ClientTable
@@ -34,7 +34,8 @@ from .what_if import WhatIf
 from .why import explained
 
 HERTZ = 10             # flushes a second, at most
-SETTLE = 0.7           # seconds without a change before a forecast is measured
+SETTLE = 0.7           # seconds without a change before a forecast is measured …
+SETTLED = 5.0          # … and after a run, whose panels are still being made
 ROW = w.Layout(flex_flow="row wrap", grid_gap="4px")
 _LIVE: dict = {}       # name -> the newest Lab of that name
 _REVEALED: dict = {}   # task -> the sentence on its withheld attribute
@@ -75,6 +76,8 @@ class Lab(w.VBox):
         self.board, self.table, self.keep = Board(), ClientTable(self._choose_clients), Keep()
         self._seen, self._still, self._view_closed = 0, None, False
         self._shown: Phase | None = None
+        self._quickly: QuickStart | None = None   # whose point is still on the screen
+        self._foreseen: Experiment | None = None
         self._read = None   # of the last run: (what decides who the clients are, their accuracies by number)
         self._problem, self._warned, self._forecast, self._point = w.HTML(), w.HTML(), w.HTML(), w.HTML()
         self._fairness = w.VBox([w.HTML("<p>Run something: who gets the favourable answer appears here.</p>")])
@@ -138,8 +141,8 @@ class Lab(w.VBox):
         self.panels.observe(self._opened, "selected_index")
         columns = w.GridBox([left, self.board], layout=w.Layout(
             grid_template_columns="repeat(auto-fit, minmax(min(100%, 380px), 1fr))", grid_gap="16px", width="100%"))
-        return [starts, self._point, self.bar, explained(self._forecast, "forecast"), self._problem, self._warned, columns,
-                self.panels, Names()]
+        return [starts, self._point, self.bar, explained(self._forecast, "forecast"), self._problem, self._warned,
+                columns, self.panels, Names()]
 
     def _quick(self, quick: QuickStart) -> w.Button:
         button = w.Button(description=quick.title, tooltip=quick.point, layout=w.Layout(width="auto"))
@@ -147,6 +150,7 @@ class Lab(w.VBox):
         def press(_):
             if self.runner.may("start"):
                 self.form.show(quick.experiment)
+                self._quickly = quick
                 self._point.value = f"<p>{escape(quick.point)}</p>"
                 self._pressed("start")
         button.on_click(press)
@@ -186,9 +190,13 @@ class Lab(w.VBox):
             raise BadInput(problem)
         self.form.host.submit_all(changes, "clients")
 
-    def _changed(self, _=None) -> None:
+    def _changed(self, _=None, settle: float = SETTLE) -> None:
         """The partition is drawn at once; the forecast follows from a thread, since it trains a few steps."""
         e = self.experiment
+        quick = self._quickly
+        if quick is not None and (e.name, e.task) != (quick.experiment.name, quick.experiment.task):
+            self._point.value = _left_over(e, quick)
+            self._quickly = quick if self._point.value else None
         try:
             preview = Preview.of(e)
         except (BadInput, ValueError) as error:
@@ -198,10 +206,11 @@ class Lab(w.VBox):
         if self._read is not None and self._read[0] == _clients_of(e):
             accuracy = self._read[1].reindex(range(len(preview.sizes))).tolist()   # NaN for those not on the panel
         self.table.show(e, preview, accuracy, locked=self.runner.phase in AT_WORK)
-        threading.Thread(target=self._foresee, args=(e,), daemon=True).start()
+        if self._foreseen != e:
+            threading.Thread(target=self._foresee, args=(e, settle), daemon=True).start()
 
-    def _foresee(self, e: Experiment) -> None:
-        time.sleep(SETTLE)   # the page is busy drawing, and more changes may follow
+    def _foresee(self, e: Experiment, settle: float) -> None:
+        time.sleep(settle)   # the page is busy drawing, and more changes may follow
         if self.runner.phase in AT_WORK or e is not self.experiment or self._view_closed:
             return   # it would be slowed down, and measure nonsense
         try:
@@ -209,7 +218,7 @@ class Lab(w.VBox):
         except (BadInput, ValueError) as error:
             text = str(error)
         if e is self.experiment:
-            self._forecast.value = f"<p>{escape(text)}</p>"
+            self._forecast.value, self._foreseen = f"<p>{escape(text)}</p>", e
 
     def _buttons_follow(self) -> None:
         self.bar.follow(self.runner)
@@ -254,7 +263,7 @@ class Lab(w.VBox):
     def _ended(self, run: Run) -> None:
         counts = run.counts()
         self._read = None if counts is None else (_clients_of(run.experiment), run.clients.accuracy)
-        self._changed()   # the forecast, now that nothing else is at work
+        self._changed(settle=SETTLED)
         self.bar.devices.refresh()
         self.keep.show(run)
         try:
@@ -290,6 +299,15 @@ class Lab(w.VBox):
         front_end.watch(self.board, lambda: self.experiment.to_python())
         display(self._repr_mimebundle_(), raw=True)
         self._still = display(HTML(""), display_id=True)
+
+
+def _left_over(e: Experiment, quick: QuickStart) -> str:
+    """What of a quick start is still set though other data, or another method, were chosen since."""
+    usual = Experiment()
+    left = [words.brief(getattr(e, slot)) for slot in ("attack", "aggregate", "privatise")
+            if getattr(e, slot) == getattr(quick.experiment, slot) != getattr(usual, slot)]
+    said = f"Still set by “{quick.title}”: {', '.join(left)}. Choose a method to take it back."
+    return f'<p role="status">{escape(said)}</p>' if left else ""
 
 
 def _clients_of(e: Experiment) -> tuple:

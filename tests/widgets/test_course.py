@@ -36,7 +36,7 @@ def test_jupyterlab_answers_on_the_first_notebook(tmp_path):
     try:
         address, end = None, time.monotonic() + 90
         while address is None and time.monotonic() < end:
-            found = re.search(r"(http://127\.0\.0\.1:\d+)/lab\S*(token=\w+)", process.stderr.readline())
+            found = re.search(rf"(http://127\.0\.0\.1:\d+)/lab/tree/{FIRST}\?(token=\w+)", process.stderr.readline())
             address = found and f"{found[1]}/api/contents/{FIRST}?{found[2]}"
         assert address
         for _ in range(50):

@@ -337,7 +337,7 @@ def test_the_method_says_what_was_changed_since(form):
     typed(form, "method", "fedprox")
     assert form.experiment.local.correct == (fl.Proximal(mu=0.01),)
     typed(form, "aggregate", "median")
-    assert "Changed since: aggregate." in form.nodes[2].says.value
+    assert "Changed since: aggregator." in form.nodes[2].says.value
     form.show(form.experiment.changed(name="my own"))
     assert form.field("method").control.value == "my own"
 

@@ -108,6 +108,18 @@ def test_a_run_is_described_and_its_figures_are_saved(lab):
     assert "disparity.csv" in kept and len(kept) == 12, lab.keep.status.value
 
 
+def test_what_a_quick_start_set_is_said_and_taken_back(lab):
+    quick = next(q for q in STARTS if q.experiment.attack is not None)
+    next(b for b in _walk(lab) if getattr(b, "description", "") == quick.title).click()
+    lab.bar.buttons["stop"].click()
+    lab.runner.join(30)
+    assert html.escape(quick.point) in lab._point.value
+    lab.form.host.submit("task", "adult")
+    assert "Still set by" in lab._point.value and "sign flip" in lab._point.value
+    lab.form.field("method").control.value = "fedavg"
+    assert lab.experiment.attack is None and not lab._point.value
+
+
 def test_what_a_run_warns_of_is_said_once(lab):
     lab.form.show(fl.recipe("dp-fedavg").changed(**{"task": fl.Digits(), "partition": fl.IID(clients=5),
                                                             "rounds": 3}))
