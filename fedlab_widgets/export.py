@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -53,42 +54,63 @@ class Figure:
         if not path.parent.is_dir():
             raise BadInput(f"path = {str(path)!r}: there is no folder {str(path.parent)!r}; make it first")
         kind = path.suffix.lower()[1:]
-        picture = self._html() if kind == "html" else self._picture(kind, inches)
-        _write({path.with_suffix(".csv"): self.data.to_csv(index=False).encode(), path: picture})
+        if kind == "html":
+            self._keep(path, self._html())
+        else:
+            _pictures([self], kind, inches, lambda figure, picture: figure._keep(path, picture))
         return path
+
+    def _keep(self, path: Path, picture: bytes) -> None:
+        _write({path.with_suffix(".csv"): self.data.to_csv(index=False).encode(), path: picture})
 
     def _html(self) -> bytes:
         page = self.figure.to_html(include_plotlyjs=True, include_mathjax=False, config={"displaylogo": False})
         face = f"<style>@font-face{{font-family:'Open Sans';src:url(data:font/woff2;base64,{_font()})}}</style>"
         return page.replace("<head>", f"<head><title>{self.name}</title>{face}", 1).encode()
 
-    def _picture(self, kind: str, inches: float) -> bytes:
-        from choreographer.errors import BrowserDepsError, BrowserFailedError, ChromeNotFoundError
 
-        figure, way = sized(self.figure, inches), "or save it as .html, which needs no browser"
-        options = {"format": kind, "width": figure.layout.width, "height": figure.layout.height,
-                   "scale": DOTS / PIXELS if kind == "png" else 1}
-        with ThreadPoolExecutor(1) as aside:   # a notebook's own thread has a loop already
-            drawn = aside.submit(asyncio.run, _drawn(figure, options))
-            try:
-                return drawn.result()
-            except ChromeNotFoundError:
-                raise BadInput(f"a .{kind} is drawn by Chrome or Chromium, and there is none on this machine; install "
-                               f"one (the command plotly_get_chrome does), {way}") from None
-            except (BrowserFailedError, BrowserDepsError, TimeoutError) as error:
-                why = str(error.args[0])[:120] if error.args else f"no answer in {PATIENCE} s"
-                raise BadInput(f"Chrome did not draw the .{kind} ({why}); try again, {way}") from None
+def save_all(figures: Iterable[Figure], folder: Path, said: Callable[[Figure], None] = lambda figure: None) -> None:
+    """Write each figure as PDF into a folder that is there, its numbers beside it, all by one browser; `said` hears
+    which figure is next. Raises BadInput as `Figure.save` does; what was written before stays."""
+    _pictures(figures, "pdf", INCHES["column"], lambda figure, pdf: figure._keep(folder / f"{figure.name}.pdf", pdf),
+              said)
 
 
-async def _drawn(figure: go.Figure, options: dict) -> bytes:
-    """The picture, by a browser that is closed whatever happens: one that never answers too."""
+def _pictures(figures: Iterable[Figure], kind: str, inches: float, keep: Callable[[Figure, bytes], None],
+              said: Callable[[Figure], None] = lambda figure: None) -> None:
+    """Draw the figures one after the other and hand each to `keep`. Raises BadInput where Chrome does not draw."""
+    from choreographer.errors import BrowserDepsError, BrowserFailedError, ChromeNotFoundError
+
+    way = "or save it as .html, which needs no browser"
+    with ThreadPoolExecutor(1) as aside:   # a notebook's own thread has a loop already
+        drawn = aside.submit(asyncio.run, _drawn(figures, kind, inches, keep, said))
+        try:
+            drawn.result()
+        except ChromeNotFoundError:
+            raise BadInput(f"a .{kind} is drawn by Chrome or Chromium, and there is none on this machine; install "
+                           f"one (the command plotly_get_chrome does), {way}") from None
+        except (BrowserFailedError, BrowserDepsError, TimeoutError) as error:
+            why = str(error.args[0])[:120] if error.args else f"no answer in {PATIENCE} s"
+            raise BadInput(f"Chrome did not draw the .{kind} ({why}); try again, {way}") from None
+
+
+async def _drawn(figures, kind, inches, keep, said) -> None:
+    """By one browser that is closed whatever happens: one that never answers too."""
     from kaleido import Kaleido
 
-    chrome = Kaleido(page_generator=_page())
+    chrome, opened = Kaleido(page_generator=_page()), False
     try:
-        async with asyncio.timeout(PATIENCE):
-            await chrome.open()
-            return await chrome.calc_fig(figure, opts=options)
+        for figure in figures:
+            said(figure)
+            copy = sized(figure.figure, inches)
+            options = {"format": kind, "width": copy.layout.width, "height": copy.layout.height,
+                       "scale": DOTS / PIXELS if kind == "png" else 1}
+            async with asyncio.timeout(PATIENCE):
+                if not opened:
+                    await chrome.open()
+                    opened = True
+                picture = await chrome.calc_fig(copy, opts=options)
+            keep(figure, picture)
     finally:
         await asyncio.wait_for(chrome.close(), 10)
 

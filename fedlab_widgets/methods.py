@@ -12,6 +12,7 @@ from .events import Started
 from .forecast import size
 from .phrases import listed, said
 from .privatise.accountant import Ledger
+from .schedule import Full
 from .slots import Distribute
 from .widgets import fairness
 from .widgets.panel import reading
@@ -47,7 +48,9 @@ def _setup(run, start):
     if clients == 1 and not _sent(run):
         yield f"Each round is {said(e.local)}."
     else:
-        yield f"In each round {said(e.schedule)}; {said(e.distribute)} and ran {said(e.local)}."
+        start_from = f"{said(e.distribute)} and ran {said(e.local)}."
+        told = _left_out(e.schedule, clients)
+        yield (told + _capital(start_from)) if told else f"In each round {said(e.schedule)}; {start_from}"
         if _sent(run):
             yield f"{_capital(said(e.encode))}; {said(e.aggregate)}, and {said(e.server)}."
     done, seeds = len(run.history), [r.experiment.seed for r in (run, *run.replicates)]
@@ -61,7 +64,8 @@ def _guarded(run, start):
     if e.attack is not None:
         liars, seen = sum(c["liar"] for c in start.clients), len(start.clients)
         where = "clients" if seen == _clients(run, start) else "clients of the panel"
-        yield f"Of the {seen:,} {where}, {liars:,} lied: they {said(e.attack)}."
+        who = f"{liars:,} lied: {'it' if liars == 1 else 'they'} {said(e.attack)}" if liars else "none lied"
+        yield f"Of the {seen:,} {where}, {who}."
     if e.privatise is None:
         return
     spent, used = run.history.epsilon.dropna(), start.settings
@@ -135,7 +139,8 @@ def _disparity(run, last):
                "plug-in estimates, too large in small samples.")
     if all(_known(last, f"{a}_hi") for a in ATOMS):
         chance = listed(format(last[f"{a}_hi"], ".4f") + f" {a}" for a in ATOMS)
-        yield f"Where predictions did not depend on the group, chance alone would reach {chance} (95 % band)."
+        yield (f"Chance alone reaches {chance} (upper end of a 95 % band): the further of groups shuffled among people "
+               "and, for redundant and masked, people dealt to the clients at random.")
 
 
 def _software(runs, start):
@@ -153,6 +158,18 @@ def _clients(run, start) -> int | None:
     """How many clients there are, where spec or record say so."""
     few = len(start.clients) < run.experiment.evaluate.clients   # then the panel is everybody
     return getattr(run.experiment.partition, "clients", None) or (len(start.clients) if few else None)
+
+
+def _left_out(schedule, clients) -> str:
+    """Who took part where some clients were left out; "" where nobody was."""
+    some = getattr(schedule, "clients", None)
+    if not some or len(some) == clients:
+        return ""
+    of = f"Of the {f'{clients:,} ' if clients else ''}clients {len(some):,}"
+    if isinstance(schedule.sampler, Full) and not schedule.dropout:
+        return f"{of} took part, {'all of them ' if len(some) > 1 else ''}in every round. "
+    were = "were" if len(some) > 1 else "was"
+    return f"{of} {were} eligible, and of {'these' if len(some) > 1 else 'this one'} in each round {said(schedule)}. "
 
 
 def _held(start) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
+import warnings
 from typing import Annotated, Any, ClassVar
 from weakref import WeakSet
 
@@ -110,7 +111,10 @@ def part(cls: type[Part]) -> type[Part]:
                        f"give the class {cls.__name__} another name")
     shelf[cls.name] = cls
     for form in tuple(WATCHERS):
-        form.refresh()
+        try:
+            form.refresh()
+        except Exception as error:   # a form in trouble must not take the part away from its author
+            warnings.warn(f"an open form could not show {cls.name}: {type(error).__name__}: {error}", stacklevel=2)
     return cls
 
 

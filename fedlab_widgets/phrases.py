@@ -41,9 +41,8 @@ def _mlp(p):
 
 
 def _lockstep(p):
-    some = f", of {len(p.clients):,} that were eligible" if p.clients else ""
     lost = f"; one that was asked dropped out with probability {p.dropout:g}" if p.dropout else ""
-    return said(p.sampler) + some + lost
+    return said(p.sampler) + lost
 
 
 def _kept(p):
@@ -111,7 +110,7 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
     server.Apply: lambda p: "added the result" + (f", times {p.lr:g}," if p.lr != 1 else "") + " to the model",
     server.Adaptive: lambda p: ("took Adam steps along the result (FedAdam, Reddi et al., ICLR 2021; step size "
                                 f"{p.lr:g}, beta1 = {p.beta1:g}, beta2 = {p.beta2:g}, tau = {p.tau:g})"),
-    attack.SignFlip: lambda p: ("sent the opposite of their update"
+    attack.SignFlip: lambda p: ("sent the opposite of the trained update"
                                 + (f", {p.scale:g} times as long" if p.scale != 1 else "")),
     attack.LabelFlip: lambda p: "trained on labels turned round (y became K − 1 − y)",
     privatise.Gaussian: lambda p: (

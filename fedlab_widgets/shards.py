@@ -17,7 +17,7 @@ class Data:
     """What a task loads: training rows, the official test rows, and what may be known of each row.
 
     x [rows, ...] float, y [rows] int64, group [rows] int64 (the sensitive attribute), client [rows] int64 or None (who
-    held the row, where the data say so); the same for the test rows.
+    held the row, where the data say so); the same for the test rows. client_names: what the data call these clients.
     """
 
     x: Tensor
@@ -31,6 +31,7 @@ class Data:
     features: tuple[str, ...] = ()
     client: Tensor | None = None
     favourable: int | None = None  # the label that is good to get; None where no label is
+    client_names: tuple[str, ...] = ()
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Data:
         move = {k: v.to(device, dtype if v.is_floating_point() else v.dtype)

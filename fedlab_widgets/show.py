@@ -14,6 +14,7 @@ from .forecast import size
 from .part import catalogue
 from .recipes import BOOK
 from .run import Run
+from .widgets.fairness import percent
 
 STATUS = {"finished": "finished", "stopped": "was stopped", "interrupted": "was interrupted", "failed": "FAILED",
           "incomplete": "is incomplete"}
@@ -75,13 +76,15 @@ def words(run: Run, read) -> list[str]:
 
 def _reading(run: Run, last) -> list[str]:
     start = next(e for e in run.events if isinstance(e, Started))
-    lines = [f"After round {last['round']:.0f} the model is right for {last.accuracy:.1%} of the {start.test_rows:,} "
-             f"test rows; always guessing the commonest answer is right for {run.majority:.1%}."]
+    lines = [f"After round {last['round']:.0f} the model is right for {percent(last.accuracy)} of the "
+             f"{start.test_rows:,} test rows; always guessing the commonest answer is right for "
+             f"{percent(run.majority)}."]
     counts, clients = run.counts(), run.clients
     rows = "held-out rows of clients" if counts is None else f"{counts.sum():,} held-out rows of {len(counts)} clients"
     if not math.isnan(last.worst_client):
-        lines.append(f"On their own held-out rows clients range from {last.worst_client:.1%}{_who(clients, min)} to "
-                     f"{last.best_client:.1%}{_who(clients, max)}; their mean is {last.mean_client:.1%}.")
+        low, high, middle = map(percent, (last.worst_client, last.best_client, last.mean_client))
+        lines.append(f"On their own held-out rows clients range from {low}{_who(clients, min)} to "
+                     f"{high}{_who(clients, max)}; their mean is {middle}.")
     if not math.isnan(last.get("parity_gap", math.nan)):
         each = [] if counts is None else counts.sum((0, 2, 3))
         groups = ", ".join(f"{n:,} {name}" for name, n in zip(start.groups, each, strict=False)) or "the groups"
@@ -94,7 +97,7 @@ def _reading(run: Run, last) -> list[str]:
                      f"{last.global_disparity:.4f} = {unique} + redundant {last.redundant:.4f}; local disparity "
                      f"{last.local_disparity:.4f} = {unique} + masked {last.masked:.4f}.")
     if not math.isnan(last.unique_hi):
-        lines.append(f"A fair model would show by chance: unique up to {last.unique_hi:.4f}, redundant up to "
+        lines.append(f"Chance alone reaches: unique up to {last.unique_hi:.4f}, redundant up to "
                      f"{last.redundant_hi:.4f}, masked up to {last.masked_hi:.4f} bits (95 % band).")
     if not math.isnan(last.epsilon):
         delta = start.settings.get("delta") or run.experiment.privatise.delta

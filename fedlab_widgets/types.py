@@ -227,9 +227,8 @@ _NETS = threading.local()
 
 
 def _mine(net: nn.Module) -> nn.Module:
-    """This thread's copy of a net: a functional call puts its weights into the module while it runs."""
-    if threading.current_thread() is threading.main_thread():
-        return net
+    """This thread's copy of a net: a functional call puts its weights into the module while it runs, and a copy made
+    by another thread at that moment would hold them."""
     copies = _NETS.__dict__.setdefault("copies", WeakKeyDictionary())
     if net not in copies:
         copies[net] = deepcopy(net)

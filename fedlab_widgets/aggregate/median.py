@@ -6,7 +6,7 @@ from ..slots import Aggregate
 
 @part
 class Median(Aggregate):
-    """Take the middle value of every column: up to half of the rows may lie without carrying it away.
+    """Take the middle value of every column: fewer than half of the clients can lie and not carry it away.
 
     finish: rows [C, D] -> [D]; with an even C the mean of the two middle values. Weights are not used. Holds all C D
     numbers. One or two rows are their own mean, and a warning says that a median protects nobody then.

@@ -2,7 +2,7 @@ import math
 
 from ..part import part
 from ..slots import Evaluate
-from .pid import MOST_GROUPS, band, decompose
+from .pid import MOST_GROUPS, chance, decompose
 
 ATOMS = ("unique", "redundant", "masked")
 BITS = ("global_disparity", "local_disparity", *ATOMS)
@@ -14,8 +14,8 @@ class Decomposition(Evaluate):
 
     read, on the table [group, prediction, client] of held-out rows: `global_disparity`, `local_disparity`, `unique`,
     `redundant`, `masked` (plug-in), `disparity_gap` (what the solver leaves open), and `unique_corrected` …, less their
-    small-sample bias. later: `unique_lo`, `unique_hi` …, the 95 % band of what fair predictions show by chance (groups
-    shuffled inside each client; over everybody for `redundant`, which fair clients that differ really have).
+    small-sample bias. later: `unique_lo`, `unique_hi` …, the 95 % band of what chance alone explains (`pid.chance`;
+    200 draws, fewer with three groups or more, the same seed in every round: the fairness panel draws the same band).
     NaN without groups or rows, or with more than ten groups. Raises nothing.
     Source: Hamman & Dutta, arXiv 2307.11333; see `evaluate/pid.py`.
     """
@@ -32,9 +32,8 @@ class Decomposition(Evaluate):
         table = self._table(tables)
         if table is None:
             return {}
-        inside, over_all = band(table, seed=round), band(table, seed=round, shuffle="everybody")
-        limits = {"unique": inside, "redundant": over_all, "masked": inside}
-        return {f"{name}_{end}": limits[name][name][i] for name in ATOMS for i, end in enumerate(("lo", "hi"))}
+        reached = chance(table)
+        return {f"{name}_{end}": reached[name][i] for name in ATOMS for i, end in enumerate(("lo", "hi"))}
 
     def _table(self, tables):
         table = tables.counts.sum(2).permute(1, 2, 0).numpy()      # [group, prediction, client]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..events import Evaluated, Started
+from ..partition.natural import client_names
 from ..plan import Plan
 from ..spec import Experiment
 from ..types import State, Tables
@@ -66,12 +67,12 @@ def started(plan: Plan, state: State, settings: dict) -> Started:
     world, shards, data = plan.world, plan.world.shards, plan.world.data
     labels = torch.bincount(data.test_y.cpu(), minlength=len(data.labels))
     clients = []
-    lying = set(plan.liars.tolist())
+    lying, names = set(plan.liars.tolist()), client_names(plan.experiment.partition, data)
     for i in plan.panel.tolist():
         a, b = int(shards.offsets[i]), int(shards.offsets[i + 1])
         clients.append({"client": i, "train": int(shards.train[i]), "held_out": b - a - int(shards.train[i]),
                         "labels": torch.bincount(shards.y[a:b].cpu(), minlength=len(data.labels)).tolist(),
                         "groups": torch.bincount(shards.group[a:b].cpu(), minlength=len(data.groups)).tolist(),
-                        "liar": i in lying})
+                        "liar": i in lying, **({"name": names[i]} if names else {})})
     return Started(state.round, plan.experiment.rounds, int(labels.max()) / max(int(labels.sum()), 1),
                    world.layout.real.width, len(data.test_y), list(data.labels), list(data.groups), clients, settings)

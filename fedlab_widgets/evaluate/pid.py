@@ -16,7 +16,7 @@ Source: Hamman and Dutta, Demystifying Local and Global Fairness Trade-offs in F
 Partial Information Decomposition, ICLR 2024, arXiv:2307.11333: the three parts and their names; they rest on
 the unique information of Bertschinger and others (2014). We know the paper by its abstract, reviews and code,
 and quote none of its numbers. Ours, derived here: the closed form for two groups, the certificate
-(`pid_cone.py`), how the small-sample bias is shared among the parts, and what the bands shuffle.
+(`pid_cone.py`), how the small-sample bias is shared among the parts, what the bands shuffle, and what chance reaches.
 """
 
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ import numpy as np
 
 from .pid_cone import atoms_any, atoms_binary, parts_from
 
-__all__ = ["Band", "Disparity", "atoms_binary", "band", "decompose"]
+__all__ = ["Band", "Disparity", "atoms_binary", "band", "chance", "decompose"]
 
 MOST_GROUPS = 10
 FEW = 100  # people in a table, up to which `_chance` is exact; beyond, its formula is within some percent
@@ -116,7 +116,9 @@ def band(counts, draws=200, seed=0, level=0.95, shuffle="client"):
 
     Mind `redundant` and `global_disparity`: fair clients with different groups and different predictions do
     have both, so that these two bands hold real disparity too. To ask whether those are more than chance,
-    take shuffle="everybody", which deals the groups out over all clients ("nothing tells the group").
+    take shuffle="everybody", which deals the groups out over all clients ("nothing tells the group"), or
+    shuffle="people", which keeps who got which prediction and deals the people, with their group and their
+    prediction, to the clients ("the client has nothing to do with it"). `chance` says which is used where.
 
     Three or more groups: each draw solves a cone, so that large tables get fewer than `draws`, down to 20;
     the result's `draws` says how many. With so few, the limits are about the least and the most drawn.
@@ -137,17 +139,45 @@ def band(counts, draws=200, seed=0, level=0.95, shuffle="client"):
         raise ValueError(f"draws is {draws}; it must be at least 1, and 200 is usual")
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; it must lie between 0 and 1, and 0.95 is usual")
-    if shuffle not in ("client", "everybody"):
-        raise ValueError(f'shuffle is {shuffle!r}; choose "client" or "everybody"')
+    if shuffle not in ("client", "everybody", "people"):
+        raise ValueError(f'shuffle is {shuffle!r}; choose "client", "everybody" or "people"')
     if len(counts) > 2:
         draws = min(draws, max(20, CONE_CELLS // counts.size))
     Z, Y, S = counts.shape
-    crowd = counts if shuffle == "client" else counts.reshape(Z, Y * S, 1)
+    crowd = counts.reshape({"client": (Z, Y, S), "everybody": (Z, Y * S, 1), "people": (Z * Y, S, 1)}[shuffle])
     tables = shuffled(crowd, draws, np.random.default_rng(seed)).reshape(draws, Z, Y, S)
     atoms, _ = atoms_any(tables / counts.sum())
     edges = [(1 - level) / 2, (1 + level) / 2]
     limits = {name: tuple(map(float, np.quantile(bits, edges))) for name, bits in atoms.items()}
     return Band(limits, draws, level)
+
+
+def chance(counts, draws=200, seed=0, level=0.95):
+    """What chance alone explains of the unique, the redundant and the masked part: a `Band` of these three, in bits.
+
+    counts, draws, seed and level as in `band`. Its upper end is what chance reaches; it is the one that the record of
+    a run, the live board, the methods text and the fairness panel hold a part against. A part can arise by chance in
+    two ways, and the one that reaches further is taken:
+
+    - predictions that do not follow the group: groups are shuffled inside each client for unique and masked, over
+      everybody for redundant (fair clients that differ really have some);
+    - clients that do not matter, for redundant and masked: people, with group and prediction, are dealt to the clients
+      anew. Where predictions follow the group everywhere alike, small samples alone make some of the disparity look
+      redundant and masked, which shuffled groups do not show. Such a deal leaves the global disparity as it is and
+      makes nearly all of it unique, so that unique is not held against it.
+
+    >>> reached = chance([[[40, 20], [10, 30]], [[20, 40], [5, 60]]])
+    >>> reached["unique"] == band([[[40, 20], [10, 30]], [[20, 40], [5, 60]]])["unique"], sorted(reached)
+    (True, ['masked', 'redundant', 'unique'])
+
+    Raises ValueError as `band` does. Source: none; ours.
+    """
+    inside, over_all, dealt = (band(counts, draws, seed, level, s) for s in ("client", "everybody", "people"))
+    def further(name, one):
+        return max(one[name], dealt[name], key=lambda ends: ends[1])
+
+    return Band({"redundant": further("redundant", over_all), "unique": inside["unique"],
+                 "masked": further("masked", inside)}, inside.draws, level)
 
 
 def _corrected(plug, counts, gap):

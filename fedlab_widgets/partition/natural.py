@@ -1,4 +1,5 @@
 from ..part import BadInput, part
+from ..shards import Data
 from ..slots import Partition
 
 
@@ -12,9 +13,15 @@ class Natural(Partition):
 
     def count(self, data):
         if data.client is None:
-            raise BadInput("partition = natural needs data that say which client holds each row, and these do not; "
-                           "pass client= to from_arrays or from_file, or choose partition=iid, dirichlet or by_group")
+            raise BadInput("partition = natural takes the clients that the data name, and these data name none; choose "
+                           "another partition (iid, by group, dirichlet), or say which column names the client: \"who "
+                           "holds a row\" under Your file…, client= in from_arrays and from_file")
         return int(data.client.max()) + 1
 
     def assign(self, data, key):
         return data.client
+
+
+def client_names(partition: Partition, data: Data) -> tuple[str, ...]:
+    """The names that the data give the clients of this partition; () where its clients are its own, or have none."""
+    return data.client_names if isinstance(partition, Natural) else ()

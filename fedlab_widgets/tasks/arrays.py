@@ -16,6 +16,7 @@ from ..slots import Classification
 
 _ROWS: dict[str, dict[str, np.ndarray]] = {}
 TEST_SHARE = 0.2
+MOST_NAMES = 1000   # more clients than this go by number: a spec is read by people
 
 
 @part
@@ -32,6 +33,7 @@ class Arrays(Classification):
     shape: tuple[int, ...] = Field((), description="shape of the features")
     labels: tuple[str, ...] = Field((), description="names of the labels")
     groups: tuple[str, ...] = Field((), description="names of the groups")
+    clients: tuple[str, ...] = Field((), description="names of the clients, if they have any")
     favourable: int | None = Field(None, description="the label that is good to get")
     keep_rows: bool = Field(True, description="whether run folders keep a copy of the rows, if they are under 50 MB")
     made_by: str = Field("fl.from_arrays with the same arrays", description="the call that brings the rows back")
@@ -45,7 +47,7 @@ class Arrays(Classification):
         test[order[:max(1, round(TEST_SHARE * len(y)))]] = True
         client = torch.from_numpy(rows["client"])[~test] if "client" in rows else None
         return Data(x[~test], y[~test], group[~test], x[test], y[test], group[test], labels=self.labels,
-                    groups=self.groups, client=client, favourable=self.favourable)
+                    groups=self.groups, client=client, favourable=self.favourable, client_names=self.clients)
 
 
 def from_arrays(X, y, group=None, client=None, name: str = "my data", favourable=None,
@@ -96,7 +98,13 @@ def from_arrays(X, y, group=None, client=None, name: str = "my data", favourable
     fingerprint = digest.hexdigest()
     _ROWS[fingerprint] = rows
     return Arrays(title=name, sha256=fingerprint, shape=x.shape, labels=names["y"],
-                  groups=("all",) if group is None else names["group"], favourable=good, keep_rows=keep_rows)
+                  groups=("all",) if group is None else names["group"], clients=_telling(names.get("client", ())),
+                  favourable=good, keep_rows=keep_rows)
+
+
+def _telling(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of clients, unless they are their numbers or too many to keep."""
+    return names if len(names) <= MOST_NAMES and names != tuple(map(str, range(len(names)))) else ()
 
 
 def rows_of(task: Arrays) -> dict[str, np.ndarray]:

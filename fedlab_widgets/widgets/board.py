@@ -72,6 +72,10 @@ class _Shown:
     labels: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     private: bool = False
+    about: str = ""
+    says: str = ""
+    was: str = ""
+    made: Any = None
     rows: dict[int, dict] = field(default_factory=dict)
     packed: dict[int, np.ndarray] = field(default_factory=dict)
 
@@ -82,7 +86,8 @@ class _Shown:
     def meta(self, lines: int | None = None, named: int = NAMED) -> dict:
         majority = self.majority if math.isfinite(self.majority) else None
         return {"number": self.number, "title": self.title, "rounds": self.rounds, "majority": majority,
-                "labels": self.labels, "groups": self.groups, "private": self.private, "count": len(self.clients),
+                "labels": self.labels, "groups": self.groups, "private": self.private, "about": self.about,
+                "says": self.says, "was": self.was, "count": len(self.clients),
                 "lines": self.lines if lines is None else lines,
                 "clients": [_client(c, i) for i, c in enumerate(self.clients[:named])]}
 
@@ -131,15 +136,28 @@ class Board(anywidget.AnyWidget):
         return {key: why.page({term: words.explain(term) for term in terms}) for key, terms in ASKED.items()}
 
     def begin(self, title: str, clients: list[dict], rounds: int, majority: float, labels: list[str],
-              groups: list[str], private: bool) -> None:
-        """A new run; what was shown before, if it had rows, stays as the ghost."""
+              groups: list[str], private: bool, about: str = "", says: str = "", was: str = "",
+              made: Any = None) -> None:
+        """A new run; what was shown before, if it had rows, stays as the ghost.
+
+        about: the data, as text; a ghost of other data is not drawn, since the two cannot be compared. says: how the
+        run differs from the ghost, in words ("aggregator median instead of mean"); was: what the ghost had there
+        ("mean"). made: what the run was made from, for `before`; it stays in Python.
+        """
         with self._lock:
             if self._run.rows:
                 self._ghost = self._run
             self._run = _Shown(self._run.number + 1, str(title), [dict(c) for c in clients], int(rounds),
-                               _number(majority), list(map(str, labels)), list(map(str, groups)), bool(private))
+                               _number(majority), list(map(str, labels)), list(map(str, groups)), bool(private),
+                               str(about), str(says), str(was), made)
             self._fresh.clear()
             self._anew = True
+
+    def before(self) -> Any:
+        """What the run was made from that will be the ghost of the next one; None without one."""
+        with self._lock:
+            shown = self._run if self._run.rows else self._ghost
+            return shown and shown.made
 
     def add(self, row: Mapping[str, Any]) -> None:
         """What is known of one round: later calls add to it, they never take away. Needs the key "round"."""

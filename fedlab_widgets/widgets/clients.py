@@ -143,7 +143,8 @@ class ClientTable(anywidget.AnyWidget):
             return {"attack": None}, ""
         if now is None:
             return {"attack": self._attack.model_copy(update={"liars": ids(lies)})}, (
-                f"Client {client} lies by {words.title(type(self._attack))} now; Attacks, in the form, has other lies.")
+                f"Client {client} lies now. The attack is {words.title(type(self._attack))}; choose another kind of "
+                "lie under Attacks.")
         said = "" if isinstance(now.liars, tuple) else (
             f"The liars were a share ({now.liars:g}) chosen by the seed. Now they are the clients you tick.")
         return {"attack.liars": ids(lies)}, said
@@ -160,6 +161,7 @@ def content(s: _Shown, by: str, down: bool) -> dict[str, Any]:
     columns = [c[at] for c in (torch.arange(N), p.sizes, p.apart, s.part, s.lying, s.accuracy, p.labels, groups)]
     closed = BUSY if s.locked else no_choice(s.e)
     return {"rows": [*map(list, zip(*map(plain, columns), strict=True))], "top": int(p.sizes.max()),
+            "names": [*map(p.client_names.__getitem__, at.tolist())] if p.client_names else [],
             "labels": coloured(p.label_names),   # groups in colours of their own, if there are enough
             "groups": coloured(p.group_names, L if len(COLOURS) >= L + G else 0) if G > 1 else [],
             "holds": p.words(), "chosen": chosen(s), "closed": closed,

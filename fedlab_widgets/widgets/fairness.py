@@ -16,8 +16,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..evaluate.pid import MOST_GROUPS, Disparity, band, decompose, shuffled
-from ..evaluate.pid_cone import atoms_any
+from ..evaluate.pid import MOST_GROUPS, Disparity, chance, decompose
 from ..part import BadInput
 
 FEW = 20          # rows of a group in a client below which a gap counts for a direction only if its interval is clear
@@ -26,6 +25,7 @@ METHOD = "Newcombe's interval for a difference, from Wilson scores"
 MEANS = {"redundant": "what predictions tell about the group and the client tells as well",
          "unique": "what predictions tell about the group and the client does not",
          "masked": "what predictions tell about the group only once the client is known"}
+WHOSE = "No client trained on these rows. The board's test accuracy is on other rows: those of the test set."
 TABLES = ("The three parts need one table per client. Plain secure aggregation, which reveals nothing but sums, "
           "suffices for the global disparity, not for them.")
 
@@ -83,9 +83,8 @@ class Client:
 class Atom:
     """A part of the disparity in bits: plug-in, corrected for sample size, and what it would be by chance.
 
-    `low` to `high` is the band of shuffled groups. `dealt` is what the part reaches when people, with their group and
-    prediction, are dealt to the clients by chance: where predictions follow the group everywhere alike, small samples
-    alone then make some of the disparity look redundant and masked, which shuffled groups do not show. Ours.
+    `low` to `high` is the band of `evaluate.pid.chance`, as in the record of a run: `high` is what chance reaches. NaN
+    where it has not been drawn.
     """
 
     name: str
@@ -93,12 +92,6 @@ class Atom:
     corrected: float
     low: float
     high: float
-    dealt: float = 0.0
-
-    @property
-    def reach(self) -> float:
-        """The most that chance explains, in bits."""
-        return max(self.high, self.dealt)
 
     @property
     def known(self) -> bool:
@@ -108,13 +101,14 @@ class Atom:
     @property
     def above(self) -> bool:
         """Whether the plug-in value lies above what chance explains."""
-        return self.bits > self.reach + 1e-12   # rounding
+        return self.bits > self.high + 1e-12   # rounding
 
 
 @dataclass(frozen=True)
 class Reading:
     """What a table of counts says. Gaps are in percentage points, disparities in bits, accuracy is 0 to 1.
 
+    `held_out`: whether the n rows are a run's, that no client trained on; else they are whatever was handed over.
     `gap` is the largest over the pairs of groups, larger rate first; `data_gap` the same pair and order in the labels.
     `global_disparity` is read from the whole-number sums over clients, so that who holds whom cannot move its last bit.
     """
@@ -131,6 +125,12 @@ class Reading:
     atoms: tuple[Atom, ...]
     global_disparity: float
     disparity: Disparity
+    held_out: bool = False
+
+    @property
+    def rows(self) -> str:
+        """Whose rows the figures are of: "the 6,508 held-out rows", "these 300 rows"."""
+        return f"the {self.n:,} held-out rows" if self.held_out else f"these {self.n:,} rows"
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -139,11 +139,12 @@ class Reading:
 
     @cached_property
     def message(self) -> tuple[str, ...]:
-        """What needs no bits: see `headline`, `in_data` and `directions`."""
+        """What needs no bits: see `headline`, `in_data`, `whose` and `directions`."""
         many = len(self.groups) > 2
         pair = (f"Of {math.comb(len(self.groups), 2)} pairs of groups the one furthest apart is shown; its interval is "
                 "for that pair alone, and the largest of several differences is on average too large.")
-        return (headline(self), in_data(self), *([pair] if many else []), directions(self) + ".")
+        return (headline(self), in_data(self), *([pair] if many else []), directions(self) + ".",
+                *([WHOSE] if self.held_out else []))
 
     @cached_property
     def in_bits(self) -> tuple[str, ...]:
@@ -152,12 +153,12 @@ class Reading:
 
 
 def read(counts, groups: Sequence, labels: Sequence, favourable: int, clients: Sequence | None = None,
-         draws: int = 200, seed: int = 0) -> Reading:
+         draws: int = 200, seed: int = 0, held_out: bool = False) -> Reading:
     """A `Reading` of counts [client, group, label, prediction], whole numbers.
 
     favourable: which label is good to get, an index. clients: their names (default 0, 1, …). draws: tables a band is
-    made from, 0 for none: parts are then shown without. Bands: unique and masked by shuffling groups inside each
-    client, redundant over everybody; see `Atom` for the second comparison.
+    made from, 0 for none: parts are then shown without. held_out: whether the rows are a run's that no client trained
+    on. Bands are those of `evaluate.pid.chance`; with the defaults, those that a run records.
     Raises BadInput for tables of another form, fewer than two groups with rows, more than ten groups, no such label.
 
     >>> told = read([[[[40, 10], [0, 0]], [[20, 30], [0, 0]]]], ("A", "B"), ("no", "yes"), favourable=1)
@@ -174,31 +175,14 @@ def read(counts, groups: Sequence, labels: Sequence, favourable: int, clients: S
     people = whole.sum((1, 2))
     overall, real = (_rates(names, people, k.sum(1)) for k in (whole[:, :, favourable], whole[:, favourable]))
     table = counts.sum(2).transpose(1, 2, 0)      # [group, prediction, client]
-    found, chance = decompose(table), _chance(table, draws, seed)
+    found = decompose(table)
+    reached = chance(table, draws, seed) if draws else dict.fromkeys(ATOMS, (math.nan, math.nan))
     return Reading(
         names, labels[favourable], int(counts.sum()), float(np.einsum("gll->", whole) / whole.sum()),
         gap(overall[first], overall[second]), gap(real[first], real[second]), overall, real,
         tuple(Client(i, r, gap(r[first], r[second])) for i, r in zip(ids, of, strict=True)),
-        tuple(Atom(a, getattr(found, a), getattr(found.corrected, a), *chance[a]) for a in ATOMS),
-        decompose(table.sum(2, keepdims=True)).global_disparity, found)
-
-
-def _chance(table: np.ndarray, draws: int, seed: int) -> dict[str, tuple[float, float, float]]:
-    """(low, high, dealt) of each part, as in `Atom`; NaN without draws."""
-    if not draws:
-        return dict.fromkeys(ATOMS, (math.nan,) * 3)
-    inside, over_all = (band(table, draws, seed, shuffle=s) for s in ("client", "everybody"))
-    dealt = _dealt(table, inside.draws, seed)
-    return {a: (*(over_all if a == "redundant" else inside)[a], dealt[a]) for a in ATOMS}
-
-
-def _dealt(table: np.ndarray, draws: int, seed: int) -> dict[str, float]:
-    """What parts reach (97.5 % of draws) when the people of table [group, prediction, client] are dealt to clients by
-    chance, sizes kept; 0 for unique, which such a deal leaves as large as the global disparity."""
-    pairs = table.reshape(-1, table.shape[2], 1)
-    tables = shuffled(pairs, draws, np.random.default_rng(seed)).reshape(draws, *table.shape)
-    atoms, _ = atoms_any(tables / table.sum())
-    return {"unique": 0.0} | {name: float(np.quantile(atoms[name], 0.975)) for name in ("redundant", "masked")}
+        tuple(Atom(a, getattr(found, a), getattr(found.corrected, a), *reached[a]) for a in ATOMS),
+        decompose(table.sum(2, keepdims=True)).global_disparity, found, held_out)
 
 
 def gap(first: Rate, second: Rate) -> Gap | None:
@@ -276,14 +260,15 @@ def headline(r: Reading) -> str:
     """The gap with both groups and the answer by name, its interval, and n."""
     a, b = r.gap.first, r.gap.second
     tail = "" if r.gap.clear else f"; this cannot be told from zero with n = {a.n + b.n:,}"
-    return (f"“{r.favourable}” is predicted for {percent(a.rate)} of {a.group} (n = {a.n:,}) and {percent(b.rate)} of "
-            f"{b.group} (n = {b.n:,}): {a.group} − {b.group} = {signed(r.gap.points)} percentage points, {span(r.gap)}"
-            f"{tail}.")
+    return (f"In {r.rows} “{r.favourable}” is predicted for {percent(a.rate)} of {a.group} (n = {a.n:,}) and "
+            f"{percent(b.rate)} of {b.group} (n = {b.n:,}): {a.group} − {b.group} = {signed(r.gap.points)} percentage "
+            f"points, {span(r.gap)}{tail}.")
 
 
 def in_data(r: Reading) -> str:
     """The same pair in the labels: what a perfectly accurate model would show."""
-    return (f"In the data themselves “{r.favourable}” is the outcome for {percent(r.data_gap.first.rate)} of "
+    rows = r.rows.replace("the ", "the same ")
+    return (f"In the data of {rows} “{r.favourable}” is the outcome for {percent(r.data_gap.first.rate)} of "
             f"{r.data_gap.first.group} and {percent(r.data_gap.second.rate)} of {r.data_gap.second.group}: "
             f"{signed(r.data_gap.points)} points, {span(r.data_gap)}.")
 
@@ -321,9 +306,9 @@ def part(r: Reading, atom: Atom) -> str:
     if not atom.known:
         return f"{name}; what chance reaches is not drawn yet."
     if not atom.above:
-        chance = f" (chance reaches {bits(atom.reach)})" if atom.reach > 1e-9 else ""
-        return f"{name} cannot be told from zero with n = {r.n:,}{chance}."
-    text = f"{name}, chance reaches {bits(atom.reach)} ({bits(atom.corrected)} corrected for n): {MEANS[atom.name]}."
+        reach = f" (chance reaches {bits(atom.high)})" if atom.high > 1e-9 else ""
+        return f"{name} cannot be told from zero with n = {r.n:,}{reach}."
+    text = f"{name}, chance reaches {bits(atom.high)}: {MEANS[atom.name]}."
     if atom.name == "unique" or len(r.clients) < 2:
         return text
     open_ = {"redundant": "It does not speak of gaps inside clients; those were counted above: ",
@@ -354,17 +339,18 @@ def withheld(task, attribute: str | None = None, rows: int = 5000, seed: int = 0
     groups.
     """
     data = task.load() if hasattr(task, "load") else task
-    name = attribute or getattr(task, "sensitive", "the group")
+    name = str(attribute or getattr(task, "sensitive", "the group"))
+    first = name[:1].upper() + name[1:]   # it begins a sentence
     if len(data.groups) < 2:
         raise BadInput("the data have one group, so that there is nothing to reveal; choose data with groups")
     accuracy, guess, n = _revealed(data, rows, seed)
     figures = (f"{percent(accuracy, 0)} accuracy; guessing gives {percent(guess, 0)} (logistic regression, "
                f"{n:,} test rows).")
-    given = {True: f"{name} is not given to the model, but the other columns reveal it with ",
-             False: f"{name} is given to the model; its columns reveal it with "}
+    given = {True: f"{first} is not given to the model, but the other columns reveal it with ",
+             False: f"{first} is given to the model; its columns reveal it with "}
     if accuracy <= guess:
-        return f"the columns given to the model reveal {name} no more often than guessing: {figures}"
-    return given.get(getattr(task, "withhold", None), f"the columns given to the model reveal {name} with ") + figures
+        return f"The columns given to the model reveal {name} no more often than guessing: {figures}"
+    return given.get(getattr(task, "withhold", None), f"The columns given to the model reveal {name} with ") + figures
 
 
 def _revealed(data, rows: int, seed: int) -> tuple[float, float, int]:

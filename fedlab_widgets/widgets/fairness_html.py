@@ -10,7 +10,7 @@ import html as markup
 import itertools
 import math
 
-from .fairness import METHOD, TABLES, Atom, Gap, Rate, Reading, bits, percent, signed, span
+from .fairness import METHOD, TABLES, WHOSE, Atom, Gap, Rate, Reading, bits, percent, signed, span
 
 MOST_ROWS = 40   # clients shown in a table
 IDS = itertools.count()   # patterns of several readings on a page need names of their own
@@ -45,9 +45,12 @@ def page(reading: Reading, scale: float | None = None) -> str:
 
 def standing(reading: Reading) -> str:
     """What no split can move: the gap, how often the model is right, and the table over everybody."""
-    figures = (("accuracy", percent(reading.accuracy)), ("global disparity", f"{reading.global_disparity:.4f} bits"))
+    where = "on held-out rows" if reading.held_out else "in these rows"
+    figures = ((f"accuracy {where}", _safe(percent(reading.accuracy))),
+               ("global disparity", f"{reading.global_disparity:.4f} bits"))
     each = "".join(f"<span>{name} <b>{value}</b></span>" for name, value in figures)
-    return STYLE + framed(f"{headline(reading)}<p class=figures>{each}</p>{overall(reading)}")
+    note = f"<p><small>{WHOSE}</small>" if reading.held_out else ""
+    return STYLE + framed(f"{headline(reading)}<p class=figures>{each}</p>{note}{overall(reading)}")
 
 
 def moving(reading: Reading, scale: float | None = None) -> str:
@@ -71,11 +74,11 @@ def said(r: Reading) -> str:
 def headline(r: Reading) -> str:
     return (f"<p><span class=big>{signed(r.gap.points)}</span> percentage points, {_safe(r.gap.first.group)} − "
             f"{_safe(r.gap.second.group)} in being predicted “{_safe(r.favourable)}”<small>{span(r.gap)} ({METHOD}); "
-            f"n = {r.n:,}</small></p>")
+            f"n = {r.n:,}{' held-out rows' if r.held_out else ''}</small></p>")
 
 
 def _safe(text) -> str:
-    return markup.escape(str(text))
+    return markup.escape(str(text)).replace(" %", "\u00a0%")   # no line ends between the two
 
 
 def overall(r: Reading) -> str:
@@ -130,7 +133,7 @@ def _gap_cells(gap: Gap | None, wide: float) -> str:
 def parts(r: Reading, scale: float | None) -> str:
     """The stack redundant, unique, masked with its two brackets, and beside it each part against its band."""
     uid, total = f"fl{next(IDS)}", sum(a.bits for a in r.atoms)
-    full = max(scale or 0, total, *(a.reach for a in r.atoms if a.known), 1e-3)
+    full = max(scale or 0, total, *(a.high for a in r.atoms if a.known), 1e-3)
     defs = "".join(f"<pattern id={uid}{name} width=7 height=7 patternUnits=userSpaceOnUse>"
                    f"<rect width=7 height=7 fill='{ground}'/><path d='{d}' stroke='{ink}' fill='none'/>"
                    "</pattern>" for name, ground, ink, d in (
@@ -149,24 +152,26 @@ def parts(r: Reading, scale: float | None) -> str:
     shapes += [f"<text x=206 y=196>0</text><text x=468 y=196 text-anchor=end>{full:.2g} bits</text>",
                _bracket("global", r.global_disparity, edge[0], edge[2], 58),
                _bracket("local", r.disparity.local_disparity, edge[1], edge[3], 121)]
-    told = ", ".join(f"{a.name} {bits(a.bits)} bits" + (f", chance reaches {bits(a.reach)}" if a.known else "")
+    told = ", ".join(f"{a.name} {bits(a.bits)} bits ({bits(a.corrected)} less small-sample bias)"
+                     + (f", chance reaches {bits(a.high)}" if a.known else "")
                      for a in r.atoms)
     whole = sum(-a.n / r.n * math.log2(a.n / r.n) for a in r.rates if a.n)
     return ("<p><b>Global and local disparity</b><small>0 bits: predictions tell nothing about the group; "
-            f"{whole:.2f} bits: they tell it fully. Hatched: what chance explains. Dashed outline: not told from zero."
+            f"{whole:.2f} bits: they tell it fully. Hatched: what chance explains. Dashed outline: not told from 0."
             "</small></p><div class=wide tabindex=0 role=group aria-label='Parts of the disparity'>"
-            f"<svg class=atoms viewBox='0 0 480 204' role=img aria-label='{told}'><defs>{defs}</defs>"
+            f"<svg class=atoms viewBox='0 0 500 204' role=img aria-label='{told}'><defs>{defs}</defs>"
             f"{''.join(shapes)}</svg></div>")
 
 
 def _strip(atom: Atom, full: float, uid: str, middle: float, y: float) -> str:
     """A part's name and value, its band hatched, its value as a mark; a line leads to its place in the stack."""
-    known = (0 if atom.dealt > atom.high else atom.low, atom.reach) if atom.known else (0, 0)
+    known = (atom.low, atom.high) if atom.known else (0, 0)
     at = [206 + 262 * b / full for b in (*known, atom.bits)]
     mark = f"url(#{uid}{atom.name})" if atom.above else "var(--ground)"
-    note = "" if atom.above else " · not told from zero" if atom.known else " · chance not drawn yet"
+    note = "" if atom.above else " · not told from 0" if atom.known else " · not drawn yet"
+    value = bits(atom.bits).replace("below ", "&lt; ")   # the longest line must fit: 294 of the picture's units
     return (f"<path d='M174 {middle:.1f}L198 {y}' stroke='var(--line)' fill='none'/><text x=206 y={y - 8}><tspan "
-            f"font-weight=600>{atom.name}</tspan> {bits(atom.bits)} bits{note}</text><path d='M206 {y + 8}H468' "
+            f"font-weight=600>{atom.name}</tspan> {value} bits{note}</text><path d='M206 {y + 8}H468' "
             f"stroke='var(--line)'/><rect x={at[0]:.1f} y={y + 1} width={max(at[1] - at[0], 1.5):.1f} height=14 "
             f"fill='url(#{uid}band)' stroke='var(--ink)' stroke-opacity='.5'/><circle cx={at[2]:.1f} cy={y + 8} r=6 "
             f"fill='{mark}' stroke='var(--ink)'/>")

@@ -211,6 +211,8 @@ class PartField(Folded):
     def _offer(self, chosen: str) -> None:
         """The parts of the slot as they are in the catalogue now, and the one that is chosen."""
         pairs = [*self.none, *choices(self.base, chosen)]
+        if chosen and chosen not in dict(pairs).values():   # gone from the catalogue, and in use here all the same
+            pairs.append((chosen.replace("_", " "), chosen))
         if tuple(pairs) != tuple(self.control.options):
             with self.host.silence():
                 self.control.options, self.control.value = pairs, chosen
@@ -258,7 +260,7 @@ class PartList(Folded):
     def refresh(self):
         chosen = self.control.value
         self.control.options = self._offers()
-        self.control.value = chosen
+        self.control.value = chosen if chosen in dict(self.control.options).values() else NOTHING
         super().refresh()
 
     def _offers(self) -> list:

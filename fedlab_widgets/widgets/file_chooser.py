@@ -81,7 +81,7 @@ class FileChooser(w.VBox):
         # JupyterLab's server takes no message above 10 MiB, and says nothing: larger files go by their path.
         self.upload = w.FileUpload(accept=KINDS, description="Choose a file", layout=w.Layout(width="auto"),
                                    tooltip="Choose a file (up to 10 MB)").add_class("fl-small").add_class("fl-upload")
-        self.path = w.Text(description="or a path", placeholder="a path on the kernel's machine, for large files",
+        self.path = w.Text(description="or a path", placeholder="/data/people.csv",
                            layout=wide, style=plain, continuous_update=False)
         self.go = w.Button(description="Read it", tooltip="Read the file at this path",
                              layout=w.Layout(width="auto")).add_class("fl-small")

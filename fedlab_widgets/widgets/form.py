@@ -7,8 +7,7 @@ import html
 import ipywidgets as w
 import traitlets
 
-from .. import part as parts
-from ..part import BadInput, Part, Spec
+from ..part import WATCHERS, BadInput, Part, Spec
 from ..recipes import BOOK
 from ..spec import Experiment
 from . import words
@@ -108,8 +107,7 @@ class Form(w.VBox):
         self.children = (*(node.box for node in self.nodes), self.actions,
                          *(section.box for section in self.sections.values()), Names())
         self.show(experiment or Experiment())
-        if hasattr(parts, "WATCHERS"):
-            parts.WATCHERS.add(self)
+        WATCHERS.add(self)
 
     def show(self, experiment: Experiment) -> None:
         """Set all controls from an experiment; what was typed and refused is forgotten."""

@@ -18,6 +18,19 @@ function render({ el }) {
   };
   // Plain keys are the form's: the notebook would take b for a new cell and d d for deleting this one.
   const keep = (e) => { if (!e.ctrlKey && !e.metaKey && !e.altKey && !e.shiftKey) e.stopPropagation(); };
+  // Escape closes a "?": the one whose box the focus is in, else the one that was opened last.
+  let last = null;
+  const opened = (e) => { last = e.target.closest("button.fl-why") || last; };
+  const escape = (e) => {
+    if (e.key !== "Escape" || e.defaultPrevented) return;
+    const whole = e.currentTarget.closest(".fedlab-lab") || e.currentTarget;
+    const open = [...whole.querySelectorAll("button.fl-why.fl-is-open")];
+    const why = open.findLast((b) => b.parentElement.contains(e.target)) || open.find((b) => b === last) || open.at(-1);
+    if (!why) return;
+    e.preventDefault();
+    why.click();
+    why.focus();
+  };
   let seen, gone = false;
   const wait = () => {
     const root = el.isConnected && el.parentElement.closest(".widget-box");
@@ -26,7 +39,9 @@ function render({ el }) {
     const ours = ({ target }) => !target.closest(".flb");   // the board changes ten times a second and names itself
     seen = new MutationObserver((changes) => { if (changes.some(ours)) name(root); });
     seen.observe(root, { childList: true, subtree: true, attributes: true, attributeFilter: ["class", "title"] });
+    root.addEventListener("keydown", escape);
     root.addEventListener("keydown", keep);
+    root.addEventListener("click", opened);
     name(root);
   };
   wait();

@@ -20,7 +20,7 @@ import psutil
 
 NEEDED = {"@jupyter-widgets/jupyterlab-manager": "jupyterlab_widgets", "anywidget": "anywidget"}   # -> pip package
 PATIENCE = 5.0     # seconds in which the kernel could have heard a page, and heard none
-IN_CODE = "run = fl.run(experiment)\nrun.history"
+IN_CODE = "run = fl.run(experiment)\nrun.figure('convergence')"
 TICK = 0.25        # seconds between two looks
 _SERVER = re.compile(r"(jupyter|jupyterlab|jupyterhub-singleuser|jupyter-(lab|labhub|notebook|server)|notebook)"
                      r"(-script)?(\.py|\.exe)?")

@@ -28,9 +28,10 @@ GLOSSARY: dict[str, Word] = {
     "dirichlet alpha": Word("Alpha says how alike the clients' mixes of labels are: small = more different.",
                             "0.1: most clients hold two or three labels; 100: all hold nearly the same mix.",
                             "Move it from 100 to 0.1 and watch the picture of the partition."),
-    "skew": Word("Skew is the share of each group's rows that the group's own clients hold; 0 mixes the groups.",
+    "skew": Word("Skew is the share of each group's rows that the group's own clients hold. With two groups 0.5 mixes "
+                 "them evenly, and both 1 and 0 keep them apart.",
                  "0.9 with women and men: nine in ten of the women's rows lie with half of the clients.",
-                 "Set 0, then 1: how do the redundant and unique parts of the gap change?"),
+                 "Set 0.5, then 1: how do the redundant and unique parts of the gap change?"),
     "global disparity": Word("Global disparity is how much the model's answers tell about a person's group when all "
                              "clients are put together.",
                              "If 25 % of the men and 8 % of the women get the good answer, it is above zero.",
@@ -38,21 +39,22 @@ GLOSSARY: dict[str, Word] = {
     "local disparity": Word("Local disparity is how much the answers tell about the group inside the clients, once it "
                             "is known who holds a row.",
                             "Each hospital may treat its own patients alike while hospitals differ from each other.",
-                            "Raise the skew and see local and global disparity part."),
+                            "Raise the skew from 0.5 and see local and global disparity part."),
     "unique": Word("The unique part of the disparity is in the answers alone, and knowing the client does not give it "
                    "away.", "With iid clients nearly all of the disparity is unique.",
                    "Choose the partition iid, then by group with skew 1."),
     "redundant": Word("The redundant part is what the answers tell about the group that the name of the client tells "
                       "as well. It does not mean that clients have no gap inside.",
                       "When women and men have different clients, the client gives the group away.",
-                      "Raise the skew: the redundant part grows, and the gaps inside clients may stay."),
+                      "Raise the skew from 0.5: the redundant part grows, and the gaps inside clients may stay."),
     "masked": Word("The masked part shows only when answer and client are looked at together; one of them alone does "
                    "not tell.", "One client favours women, another men: over all of them the rates are equal.",
                    "Choose the partition masked with lambda near 1."),
     "bits": Word("A bit is the amount of information in one fair yes-or-no answer; disparity is measured in bits.",
                  "1 bit would give the group away for certain (two equal groups); 0.01 bit hardly helps a guess.",
                  "Read the rate gap in percentage points first, then the bits."),
-    "band": Word("The band is the range of values that chance alone can explain with this many rows.",
+    "band": Word("The band is the range of values that chance alone can explain with this many rows: it is drawn by "
+                 "shuffling groups and, for redundant and masked, also by dealing people to the clients at random.",
                  "A bar inside the band cannot be told from zero; that is not a proof of fairness.",
                  "Use fewer rows or more clients: the bands widen."),
     "withheld": Word("A withheld attribute is kept from the model as an input; other columns may still reveal it.",
@@ -128,7 +130,7 @@ GLOSSARY: dict[str, Word] = {
                   "\"watch\" spreads 30 rounds over about eight seconds, \"full speed\" waits for nothing.",
                   "Watch once, then use full speed."),
     "quick start": Word("A quick start fills in the form and runs, to make one point.",
-                        "\"A liar among us\" sets one client in five to lie.",
+                        "\"A liar among us\" sets one client in ten to lie.",
                         "Press one, read its sentence, then undo what it set and run again."),
     "forecast": Word("The forecast says before Start what the run will take: rounds, time, bytes, privacy and memory.",
                      "\"7 MB up\" is exact where each round has the same clients; ≈ marks an estimate.",
@@ -140,13 +142,13 @@ GLOSSARY: dict[str, Word] = {
     "heterogeneity": Word("Heterogeneity is how much a row's client tells about its label and group: 0 when all "
                           "clients are alike, 1 when they have nothing in common.",
                           "0.15 with women and men at different clients; 0.00 with an even split.",
-                          "Move the skew from 0 to 1: where does the number grow fastest?"),
+                          "Move the skew from 0.5 to 1: where does the number grow fastest?"),
     "device": Word("The device is the processor that trains: the computer's own, or a graphics card.",
                    "Small models are often faster without a graphics card, since sending rows to it takes time.",
                    "Run both at full speed and compare the seconds."),
     "rate gap": Word("The rate gap is the difference between two groups in how often they are given the favourable "
                      "answer, in percentage points, with the interval that chance leaves open.",
-                     "24.2 % of the men and 7.0 % of the women: +17.2 points.",
+                     "60 % of one group and 45 % of the other: +15.0 points.",
                      "Compare it with the gap in the data: a right answer for everybody would show that one."),
     "interval": Word("A 95 % interval is the range that the true gap lies in for 95 of 100 such samples.",
                      "+14.5 with an interval from +6.2 to +24.6 leaves zero out; −1.4 to +19.9 does not.",

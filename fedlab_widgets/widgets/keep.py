@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from html import escape
 
 import ipywidgets as w
@@ -48,32 +49,49 @@ class Keep(w.VBox):
 
     def __init__(self):
         self.run: Run | None = None
+        self._drawing = False
         self.text, self.status = w.HTML("<p>Run something: it is described here, for a paper.</p>"), Status()
         self.button = w.Button(description="Save the figures", icon="save", disabled=True,
                                tooltip="As PDF, with the numbers as CSV, into the run's folder",
                                layout=w.Layout(width="auto"))
-        self.button.on_click(lambda _: self.status.work(self.save, "Drawing …"))
+        self.button.on_click(lambda _: self.status.work(self._work, "Drawing …"))
         super().__init__([explained(self.text, METHODS, name="the methods text"),
                           explained(self.button, SAVE, name="Save the figures"), self.status])
 
     def show(self, run: Run) -> None:
         """Describe a run that has ended."""
-        self.run, self.button.disabled = run, False
+        self.run, self.button.disabled = run, self._drawing
         self.text.value = "".join(f"<p>{escape(p)}</p>" for p in run.methods_text().split("\n\n"))
 
     def save(self) -> None:
         """Write every figure the run has; PDF where a browser can draw it, else HTML. Raises BadInput as they do."""
-        folder, written = self.run.path / "figures", []
+        from ..export import save_all  # plotly comes with it
+
+        run, figures = self.run, []
+        folder = run.path / "figures"
         folder.mkdir(exist_ok=True)
         for name in FIGURES:
-            try:
-                figure = self.run.figure(name)
-            except BadInput:   # a run without groups has no gaps to draw
-                continue
-            try:
-                figure.save(folder / f"{name}.pdf")
-                written.append(f"{name}.pdf")
-            except BadInput:   # no Chrome on this machine
-                figure.save(folder / f"{name}.html")
-                written.append(f"{name}.html")
-        self.status.say(f"Saved in {folder}: {', '.join(written)}, and a CSV file beside each.")
+            with suppress(BadInput):   # a run without groups has no gaps to draw
+                figures.append(run.figure(name))
+
+        def say(figure) -> None:
+            at = figures.index(figure) + 1
+            self.status.say(f"Drawing {at} of {len(figures)}: {figure.name.replace('_', ' ')} …")
+
+        try:
+            save_all(figures, folder, say)
+            kind = "pdf"
+        except BadInput:   # no Chrome on this machine
+            for figure in figures:
+                say(figure)
+                figure.save(folder / f"{figure.name}.html")
+            kind = "html"
+        written = ", ".join(f"{figure.name}.{kind}" for figure in figures)
+        self.status.say(f"Saved in {folder}: {written}, and a CSV file beside each.")
+
+    def _work(self) -> None:
+        self._drawing = self.button.disabled = True
+        try:
+            self.save()
+        finally:
+            self._drawing = self.button.disabled = False

@@ -7,18 +7,23 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..events import Evaluated, Event, RoundEnded, Started, Warned
+from ..part import Part
 from ..spec import Experiment
+from . import words
 from .board import Board
+from .host import differences, value_at
 from .runner import AT_WORK, Phase
 
 RECENT = 10   # rounds whose mean length says how long one takes
+NAMED = 3     # differences from the run before that are named
 
 
 def show(board: Board, event: Event, e: Experiment) -> None:
     """Put one event on the board; kinds that have no place there are passed over."""
     if isinstance(event, Started):
+        says, was = compared(board.before(), e)
         board.begin(e.name, event.clients, event.rounds, event.majority, event.labels, event.groups,
-                    e.privatise is not None)
+                    e.privatise is not None, data(e), says, was, e)
     elif isinstance(event, RoundEnded):
         board.add({"round": event.round, "bytes_up": event.bytes_up, "bytes_down": event.bytes_down,
                    "seconds": event.seconds, "epsilon": event.epsilon})
@@ -27,6 +32,41 @@ def show(board: Board, event: Event, e: Experiment) -> None:
         if event.counts is not None:
             row["client_accuracy"] = accuracies(np.array(event.counts).reshape(event.shape)).tolist()
         board.add(row)
+
+
+def data(e: Experiment) -> str:
+    """Which data an experiment learns from. A withheld column is no other data: what it costs is worth comparing."""
+    return e.task.model_dump_json(exclude={"withhold"})
+
+
+def compared(former: Experiment | None, e: Experiment) -> tuple[str, str]:
+    """(how an experiment differs from the former one, what the former one had there), in words; empty on other data.
+
+    >>> from fedlab_widgets import Experiment, Median
+    >>> compared(Experiment(), Experiment(aggregate=Median(), rounds=20))
+    ('aggregator median instead of mean; rounds 20 instead of 30', 'mean; rounds 30')
+    """
+    says, was = [], []
+    alike = former is not None and data(former) == data(e)
+    for name in type(e).model_fields if alike else ():
+        for path, new in differences(getattr(former, name), getattr(e, name), name):
+            if path == "name":   # the title says it
+                continue
+            old, (holder, field) = value_at(former, path), _holder(e, path)
+            called = words.label(holder, field)
+            says.append(f"{called} {words.brief(new)} instead of {words.brief(old)}")
+            was.append(words.brief(old) if isinstance(old, Part) else f"{called} {words.brief(old)}")
+    return _some(says), _some(was)
+
+
+def _holder(e: Experiment, path: str) -> tuple[type, str]:
+    """The class that has the field at a path, and the field's name."""
+    above, _, name = path.rpartition(".")
+    return type(value_at(e, above) if above else e), name
+
+
+def _some(texts: list[str]) -> str:
+    return "; ".join(texts[:NAMED] + ["…"] * (len(texts) > NAMED))
 
 
 def accuracies(counts: np.ndarray) -> np.ndarray:

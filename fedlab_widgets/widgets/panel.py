@@ -37,4 +37,4 @@ def reading(run, draws: int = 200) -> fairness.Reading:
     from .what_if import of_run
 
     counts, groups, labels, favourable, ids = of_run(run)
-    return fairness.read(counts, groups, labels, favourable, ids, draws=draws)
+    return fairness.read(counts, groups, labels, favourable, ids, draws=draws, held_out=True)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import seeds
+from ..partition.natural import client_names
 from ..session import one_thread
 from ..spec import Experiment
 from ..world import rows_of
@@ -31,6 +32,7 @@ class Preview:
     group_names: tuple[str, ...]
     apart: Tensor
     different: float
+    client_names: tuple[str, ...] = ()   # where the data name the clients
 
     @classmethod
     def of(cls, e: Experiment) -> Preview:
@@ -56,7 +58,7 @@ def _dealt(task, partition, seed: int) -> Preview:
     joint = torch.bincount((owner * G + data.group) * L + data.y, minlength=clients * G * L).view(clients, G, L)
     mix = joint.flatten(1).double()
     return Preview(joint.sum((1, 2)), joint.sum(1), joint.sum(2), data.labels, data.groups, apart(mix),
-                   heterogeneity(mix))
+                   heterogeneity(mix), client_names(partition, data))
 
 
 def apart(mix: Tensor) -> Tensor:

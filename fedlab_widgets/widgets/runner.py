@@ -52,7 +52,6 @@ class Runner:
 
     def __init__(self, seconds_a_round: float = 0.0):
         self.seconds_a_round = seconds_a_round
-        self.news = threading.Event()   # set with every event and change of phase; whoever shows them clears it
         self.phase = Phase.IDLE
         self.events: list[Event] = []
         self.run: Run | None = None
@@ -64,15 +63,6 @@ class Runner:
         self._stop = self._pause = False
         self._steps = 0              # rounds still granted while paused
         self._boundary, self._began = False, 0.0
-
-    @property
-    def phase(self) -> Phase:
-        return self._phase
-
-    @phase.setter
-    def phase(self, phase: Phase) -> None:
-        self._phase = phase
-        self.news.set()
 
     def may(self, button: str) -> bool:
         return self.phase in MAY[button]
@@ -127,7 +117,6 @@ class Runner:
             with closing(record(folder, plan, begin(plan), executor, self._asked_to_stop)) as events:
                 for event in events:
                     self.events.append(event)
-                    self.news.set()
                     self._boundary = self._boundary or isinstance(event, RoundEnded)
             self.run = Run(folder.path)
             last = self.events[-1]

@@ -28,10 +28,10 @@ STARTS = (
                Experiment(name="clients-that-disagree", task=Digits(), partition=Dirichlet(clients=8, alpha=0.1),
                           local=SGD(lr=0.1, batch=32), rounds=10)),
     QuickStart("A liar among us",
-               "Two of ten clients send the opposite of what they learned, tenfold. Then change the aggregate from "
-               "mean to median (Advanced) and start again.",
+               "One of ten clients lies: it sends the opposite of what it learned, ten times as long. Then change the "
+               "aggregator from mean to median (Advanced) and start again.",
                Experiment(name="a-liar-among-us", task=Digits(), partition=IID(clients=10),
-                          attack=SignFlip(liars=0.2, scale=10.0))),
+                          attack=SignFlip(liars=0.1, scale=10.0))),
     QuickStart("Privacy costs",
                "Fifty clients share what they learn at epsilon 3. Switch privacy off and start again: the grey line "
                "was the price. With more clients the same epsilon costs less.",

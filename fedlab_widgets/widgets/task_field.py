@@ -5,10 +5,13 @@ from __future__ import annotations
 import html
 
 from ..part import BadInput
-from ..partition import IID
+from ..partition import IID, ByGroup, Natural
 from ..slots import Task
+from ..spec import Experiment
 from ..tasks import Arrays
 from ..tasks.frame import report_of
+from ..world import rows_of
+from . import words
 from .fields import PartField, choices
 from .preview import Preview
 
@@ -21,6 +24,7 @@ class TaskField(PartField):
 
     def __init__(self, host, path, name, word):
         self.panel, self._opened = None, False
+        self._dealt: tuple = (None, None, "")   # the data and the partition that they had to have, and why
         super().__init__(host, path, name, word, Task, empty=False, bare=True)
 
     def show(self, value):
@@ -28,6 +32,9 @@ class TaskField(PartField):
         super().show(value)
         if isinstance(value, Arrays):
             self.says.value = html.escape(_about(value))
+        task, partition, why = self._dealt
+        if value == task and self.host.experiment.partition == partition:
+            self.says.value += f" <span role=status>{html.escape(why)}</span>"
         if self._opened:
             self._offer(FILE)
             self.says.value = "Choose a file and press Use these data; until then the lab keeps the data it has."
@@ -56,7 +63,9 @@ class TaskField(PartField):
         if self._opened or change.new == Arrays.name:   # back to the rows in use: nothing to submit
             self.show(self.host.experiment.task)
         else:
-            super()._typed(change)
+            changes = {self.path: self.kind.read(change.new)}
+            new, _ = self.host._tried(changes)
+            self.host.submit_all({**changes, **(self._fitted(new) if new else {})}, self.path)
 
     def _arrange_panel(self) -> None:
         if self._opened and self.panel is None:
@@ -73,15 +82,32 @@ class TaskField(PartField):
         new, problem = self.host._tried(changes)
         if problem:
             raise BadInput(problem)
-        try:
+        if partition is None:
+            changes |= self._fitted(new)
+        else:
             Preview.of(new)
-        except BadInput:   # the partition asks for groups or clients that these rows do not name
-            if partition is not None:
-                raise
-            changes["partition"] = IID()
         self._opened = False
         self._arrange_panel()
         self.host.submit_all(changes, self.path)
+
+    def _fitted(self, new: Experiment) -> dict:
+        """The partition that these data get where they cannot have the one there is: by group if they name groups."""
+        try:
+            data = rows_of(new.task)
+        except Exception:   # noqa: BLE001   the data are what is missing; whoever needs them says so
+            return {}
+        try:
+            Preview.of(new)
+            return {}
+        except BadInput:   # the partition asks for groups or clients that these rows do not name
+            old, partition = new.partition, ByGroup() if len(data.groups) > 1 else IID()
+        except Exception:   # noqa: BLE001   a partition of the user's own is broken, with these data as with others
+            return {}
+        named = words.title(type(partition))
+        why = (f"The split was by client; these data name none, so it is {named} now." if isinstance(old, Natural) else
+               f"These data cannot be split by {words.title(type(old))}, so the split is {named} now.")
+        self._dealt = new.task, partition, why
+        return {"partition": partition}
 
 
 def _about(task: Arrays) -> str:

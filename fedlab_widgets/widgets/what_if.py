@@ -28,13 +28,18 @@ PINNED = "The model did not change. Nobody's prediction changed."
 OWN = ("<p role=note>Here each client has a model of its own. People who move keep the answer that their old client's "
        "model gave; the new client's model might answer otherwise.</p>")
 AS_IS, ALIKE, BY_GROUP, MASKED, LABELS = "as it was", "alike", "by group", "masked", "by label"
+ANEW = ("people are dealt anew at random, by seed; so it differs a little from “as it was”, even where that was the "
+        "same split")
 HELP = {AS_IS: "the clients as they were",
         ALIKE: "every client is a small copy of the whole",
         BY_GROUP: "each group has a home among the clients; skew is the share of its rows that live there",
         MASKED: "half of the clients hold those whose label and group agree, half the others; lambda = share at home",
         LABELS: "every client has a label mix of its own (Dirichlet); small alpha = more different"}
 TERM = {BY_GROUP: "skew", MASKED: "masked", LABELS: "dirichlet alpha"}
+DRAWS = 200      # tables that the band of the clients as they were is made from: the one in a run's record
 FEW_DRAWS = 20   # tables a band is made from with three groups or more: each one is an optimisation, 2 ms and more
+FEW_SAID = (f" With three groups or more chance is drawn from {FEW_DRAWS} tables here, and from up to {DRAWS} in the "
+            "record of a run, so that what it reaches differs a little.")
 REST = 0.3       # seconds without a move after which these are drawn
 
 
@@ -71,16 +76,19 @@ class WhatIf(w.VBox):
 
     What stands still is on top, then the split, then what moves. groups, labels, favourable (an index) and clients as
     in `fairness.read`. on_train(partition_part) is called by the button "Train on this split", which is hidden without
-    it. own: whether each client's rows were predicted by its own model. `reading`, `partition` and `frozen` hold what
-    is shown. Raises BadInput as `fairness.read` does.
+    it. own: whether each client's rows were predicted by its own model. held_out: as in `fairness.read`. `reading`,
+    `partition` and `frozen` hold what is shown. Raises BadInput as `fairness.read` does.
     """
 
     def __init__(self, counts, groups, labels, favourable: int, clients=None,
-                 on_train: Callable[[object], None] | None = None, seed: int = 0, own: bool = False):
+                 on_train: Callable[[object], None] | None = None, seed: int = 0, own: bool = False,
+                 held_out: bool = False):
         self.frozen, self.on_train, self.seed = Frozen(counts, groups, labels, favourable, clients), on_train, seed
+        self.held_out = held_out
         self.reading: fairness.Reading | None = None
-        self._draws = max(20, min(200, 10_000 // len(self.frozen.counts)))    # 10 clients 10 ms, 100 clients 25 ms
+        self._draws = max(20, min(DRAWS, 10_000 // len(self.frozen.counts)))    # a slider must not wait
         self._timer: asyncio.TimerHandle | None = None
+        self._few = "" if len(self.frozen.groups) == 2 else FEW_SAID
         binary = len(self.frozen.labels) == len(self.frozen.groups) == 2
         self.choice = w.ToggleButtons(options=[s for s in HELP if s != MASKED or binary], description="Split",
                                       tooltips=[HELP[s] for s in HELP if s != MASKED or binary],
@@ -117,7 +125,7 @@ class WhatIf(w.VBox):
         """
         if hasattr(source, "events"):
             return cls(*of_run(source), on_train=on_train, seed=source.experiment.seed,
-                       own=type(source.experiment.distribute).kept is not Distribute.kept)
+                       own=type(source.experiment.distribute).kept is not Distribute.kept, held_out=True)
         return cls(source.counts, source.groups, source.labels, source.favourable, source.clients, on_train=on_train)
 
     @property
@@ -134,13 +142,16 @@ class WhatIf(w.VBox):
         kind = self.choice.value
         held = self._strengths.get(kind)
         self.strength.children = [explained(held, TERM[kind], name=held.box.description)] if held else []
-        self.hint.value = f"<p class=fl-hint>{markup.escape(kind)}: {HELP[kind]}</p>"
+        anew = "" if kind == AS_IS else f"; {ANEW}"
+        self.hint.value = f"<p class=fl-hint>{markup.escape(kind.capitalize())}: {HELP[kind]}{anew}.{self._few}</p>"
         self.train.disabled = kind == AS_IS
         self._moved()
 
     def _moved(self, _=None):
-        if len(self.frozen.groups) == 2 or not self._wait():
-            self._show(self._draws if len(self.frozen.groups) == 2 else FEW_DRAWS)
+        if len(self.frozen.groups) == 2:
+            self._show(DRAWS if self.choice.value == AS_IS else self._draws)
+        elif not self._wait():
+            self._show(FEW_DRAWS)
 
     def _wait(self) -> bool:
         """Show the parts without bands and draw these once the slider rests; False where no loop could call back."""
@@ -158,7 +169,8 @@ class WhatIf(w.VBox):
         f, partition = self.frozen, self.partition
         counts = f.counts if self.choice.value == AS_IS else f.split(partition, self.seed)
         names = f.clients if len(counts) == len(f.clients) else None
-        self.reading = fairness.read(counts, f.groups, f.labels, f.favourable, names, draws=draws)
+        self.reading = fairness.read(counts, f.groups, f.labels, f.favourable, names, draws=draws,
+                                     held_out=self.held_out)
         self.view.value = fairness_html.moving(self.reading, self._scale[self.choice.value])
 
     def _train(self, _):
@@ -188,7 +200,7 @@ def _heading(text: str, *terms: str) -> w.Widget:
 
 
 def of_run(run) -> tuple:
-    """counts, groups, labels, favourable and client ids of a run's last reading."""
+    """counts, groups, labels, favourable and the clients' names or numbers of a run's last reading."""
     start = next((e for e in run.events if isinstance(e, Started)), None)
     last = next((e for e in reversed(run.events) if isinstance(e, Evaluated) and e.counts is not None), None)
     if start is None or last is None:
@@ -201,4 +213,5 @@ def of_run(run) -> tuple:
     if len(start.groups) < 2 or favourable is None:
         raise BadInput(f"the task of {run.path} has no groups or no favourable label to compare; choose task=adult, or "
                        "give from_arrays a group (from_file: sensitive) and two labels")
-    return run.counts(), start.groups, start.labels, favourable, last.clients
+    names = {c["client"]: c.get("name") or c["client"] for c in start.clients}   # as the data call them, where they do
+    return run.counts(), start.groups, start.labels, favourable, [names.get(i, i) for i in last.clients]

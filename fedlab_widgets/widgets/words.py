@@ -11,6 +11,7 @@ import typing
 from pydantic import BaseModel
 
 from ..part import BadInput, Part, Spec, catalogue
+from ..phrases import listed
 from ..spec import Evaluation, Experiment
 from ..wording import allowed
 from .glossary import ALSO, GLOSSARY, Word
@@ -181,8 +182,16 @@ def settings(value: Spec, everything: bool = False, skip: tuple[str, ...] = ()) 
         same = not field.is_required() and held == field.get_default(call_default_factory=True)
         if held is None or held == () or name in skip or (same and not everything):
             continue
-        words.append(_setting(SHORT.get(key_of(cls, name), label(cls, name)), held))
+        words.append(_liars(held) if key_of(cls, name) == "attack.liars" else
+                     _setting(SHORT.get(key_of(cls, name), label(cls, name)), held))
     return words
+
+
+def _liars(who: float | tuple[int, ...]) -> str:
+    """Who lies: "client 9 lies", "clients 1 and 4 lie", "20 % of the clients lie"."""
+    if isinstance(who, float):
+        return f"{100 * who:g} % of the clients lie"
+    return f"client {who[0]} lies" if len(who) == 1 else f"clients {listed(map(str, who))} lie"
 
 
 def _setting(called: str, value) -> str:

@@ -103,6 +103,15 @@ class Page:
     def run_all(self) -> None:
         self.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
 
+    def cell(self, code: str) -> None:
+        """Write a cell beneath the others and run it."""
+        self.page.evaluate("""async code => { const { commands, shell } = window.jupyterapp;
+            const notebook = shell.currentWidget.content;
+            notebook.activeCellIndex = notebook.widgets.length - 1;
+            await commands.execute('notebook:insert-cell-below');
+            notebook.activeCell.model.sharedModel.setSource(code);
+            commands.execute('notebook:run-cell'); }""", code)
+
     def save(self) -> None:
         self.command("docmanager:save")
 

@@ -27,8 +27,8 @@ from fedlab_widgets.widgets.board import Board
 board = Board()
 CLIENTS = [dict(client=i, held_out=827 - 90 * i, groups=[500 - 70 * i, 327 - 20 * i], liar=False) for i in range(8)]
 
-def begin(title, rounds=30, groups=("Male", "Female"), clients=CLIENTS, private=False):
-    board.begin(title, clients, rounds, 0.759, ["<=50K", ">50K"], list(groups), private)
+def begin(title, rounds=30, groups=("Male", "Female"), clients=CLIENTS, private=False, **more):
+    board.begin(title, clients, rounds, 0.759, ["<=50K", ">50K"], list(groups), private, **more)
 
 def row(r, up=0.0, groups=True, private=False, clients=8):
     each = [0.80 + up + 0.05 * (1 - math.exp(-r / 6)) - 0.012 * i + 0.006 * math.sin(r * (i + 2))
@@ -207,6 +207,39 @@ def test_grows_then_the_next_run_has_a_ghost(page):
     shoot(page, "2_ghost_light")
     why.click()
     assert not page.locator("[data-plot=disparity] .flb-help").is_visible()
+
+
+def test_only_runs_on_the_same_data_are_compared(page):
+    adult, digits = '{"part":"adult","sensitive":"sex"}', '{"part":"digits"}'
+    kernel(page, f"begin('A liar among us', about={adult!r}); grow(1, 30); end();"
+                 f"begin('Again', about={adult!r}, says='aggregator median instead of mean', was='mean');"
+                 "grow(1, 20, up=0.01); end()")
+    until(page, n=20, ghost=30)
+    assert page.locator("[data-against]").inner_text() == "Against the run before: aggregator median instead of mean."
+    for plot in page.locator(".flb-plot").all():
+        assert "A liar among us (mean)" in plot.locator(".flb-legend").inner_text()
+    shoot(page, "7_named_ghost")
+    kernel(page, f"begin('Digits', about={digits!r}, says='nothing to say'); grow(1, 5, up=-0.3); end()")
+    until(page, n=5, ghost=0)
+    said = page.locator("[data-against]").inner_text()
+    assert said == "The run before used other data (adult, sex), so it is not drawn."
+    text = page.locator(".flb").inner_text()
+    assert "against the run before" not in text and "Run before" not in text and text.count("run before") == 1
+    # 0.70 - 0.3 + 0.15 (1 - 1/e) = 0.4948, and always guessing has 0.759: 26.4 points less
+    assert "26.4 points under always guessing (75.9\u00a0%)" in page.locator("[data-card=accuracy]").inner_text()
+
+
+def test_amounts_add_up_as_they_are_shown(page):
+    kernel(page, "begin('Small'); board.add(dict(round=1, bytes_up=123_400, bytes_down=123_400, accuracy=0.7)); end()")
+    until(page, n=1)
+    # 123.4 kB twice are 246.8 kB; three digits would say 123 + 123 = 247
+    card = page.locator("[data-card=sent]").inner_text().replace("\u00a0", " ")
+    assert "246 kB" in card and "123 kB up, 123 kB down" in card
+    assert page.locator("[data-plot=convergence] .flb-note").inner_text().count(",") == 0
+    kernel(page, "board.add(dict(round=2, bytes_up=10_000, bytes_down=20_000_000)); board.flush()")
+    until(page, n=2)                               # 0.1334 MB up and 20.1234 MB down
+    card = page.locator("[data-card=sent]").inner_text().replace("\u00a0", " ")
+    assert "20.25 MB" in card and "0.13 MB up, 20.12 MB down" in card
 
 
 def test_dark_live_axis_hover_and_table(page):

@@ -43,7 +43,9 @@ def test_a_server_elsewhere_without_an_extension(other_server, tmp_path, has, la
     assert not any(f"extension {name} is missing" in text for name in has)
     assert "import fedlab_widgets as fl" in text and "fl.run(experiment)" in text
     code = text[text.index("import fedlab_widgets"):]
-    page.kernel(code.replace("fl.run(experiment)", "fl.run(experiment.changed(rounds=1), progress=False)"))
+    page.cell(code.replace("fl.run(experiment)", "fl.run(experiment.changed(rounds=2), progress=False)"))
+    page.output("always guessing").locator("table").wait_for(timeout=60_000)   # what a page without plotly shows
+    page.shot(f"front-end-in-code-{package}")
     page.kernel("import subprocess, sys\nsaid = subprocess.run([sys.executable, '-m', 'fedlab_widgets', 'doctor'], "
                 "capture_output=True, text=True).stdout\n"
                 f"assert 'extension {lacks} is missing' in said and 'runs in {tmp_path / 'hub'}' in said, said")
@@ -83,8 +85,7 @@ def test_the_place_is_empty_again_when_a_page_answers_after_all(notebook):
     assert "Reload the page" in page.output(SAID).text_content()
     page.kernel("lab.board.on_msg(lab.board._asked, remove=True)\nBoard._asked = asked\n"
                 "lab.board.on_msg(lab.board._asked)")
-    page.page.evaluate("""() => { const { model } = window.jupyterapp.shell.currentWidget.content.widgets[0].outputArea;
-        model.fromJSON(model.toJSON()); }""")   # rendered anew
+    page.command("notebook:create-output-view")   # a second view, which asks anew
     page.page.wait_for_function(f"() => !{SEEN}", timeout=30_000)
 
 

@@ -86,7 +86,7 @@ def test_the_default_run(place):
     assert status == 0, err
     assert re.match(r"fedavg: 1 round, ≈ \S+ m?s, 236 kB up, 236 kB down, ≈ .* of memory, no privacy mechanism\n", out)
     assert "fedavg in default finished: 1 of 1 rounds" in out
-    assert "always guessing the commonest answer is right for 76.4%" in out
+    assert "always guessing the commonest answer is right for 76.4 %" in out
     assert "10 client visits" in out and "held-out rows of 10 clients" in out
     assert sorted(p.name for p in (place / "default").iterdir()) == [
         "events.jsonl", "snapshot.safetensors", "spec.json"]
@@ -304,8 +304,8 @@ def test_figures_stand_beside_the_rows_they_rest_on(place):
     out = said(place, "tiny")[1]
     worst = fl.open_run(place / "tiny").clients.dropna(subset="accuracy")
     found = worst[worst.accuracy == worst.accuracy.min()]
-    assert f"range from {worst.accuracy.min():.1%} (client {found.index[0]}" in out
-    assert re.search(r"range from [\d.]+% \(client \d+( and \d+ more)?, \d+( to \d+)? rows?( each)?\) to", out)
+    assert f"range from {100 * worst.accuracy.min():.1f} % (client {found.index[0]}" in out
+    assert re.search(r"range from [\d.]+ % \(client \d+( and \d+ more)?, \d+( to \d+)? rows?( each)?\) to", out)
     assert re.search(r"\(2,\d{3} Female, 4,\d{3} Male\)", said(place, "issue")[1])
 
 

@@ -92,8 +92,20 @@ def test_a_lie_and_a_stop_are_told(tmp_path, stopped):
     e = fl.Experiment(task=fl.Digits(), partition=fl.IID(clients=10), net=fl.Logistic(), rounds=6,
                       attack=fl.SignFlip(liars=(1, 4, 7), scale=2))
     text = fl.open_run(stopped(e, tmp_path / "half", 3)).methods_text()
-    assert "Of the 10 clients, 3 lied: they sent the opposite of their update, 2 times as long." in text
+    assert "Of the 10 clients, 3 lied: they sent the opposite of the trained update, 2 times as long." in text
     assert "3 rounds of the 6 that were planned (the run was stopped)" in text
+
+
+def test_who_is_left_out_and_a_single_liar_are_told(tmp_path):
+    e = fl.Experiment(task=fl.Digits(), partition=fl.IID(clients=10), net=fl.Logistic(), rounds=1,
+                      attack=fl.SignFlip(liars=(4,))).changed(**{"schedule.clients": tuple(range(9))})
+    text = fl.run(e, out=tmp_path / "all", progress=False).methods_text()
+    assert "Of the 10 clients 9 took part, all of them in every round. Clients started from" in text
+    assert "Of the 10 clients, 1 lied: it sent the opposite of the trained update." in text
+    e = e.changed(attack=None, **{"schedule.sampler": fl.Fixed(m=3)})
+    text = fl.run(e, out=tmp_path / "some", progress=False).methods_text()
+    assert ("Of the 10 clients 9 were eligible, and of these in each round 3 clients, drawn without replacement, took "
+            "part. Clients started from") in text
 
 
 def test_what_was_not_computed_is_not_mentioned(tmp_path):

@@ -28,6 +28,23 @@ def test_names_and_the_good_label():
     assert fl.from_arrays(X, Y).groups == ("all",) and not fl.from_arrays(X, Y).load().group.any()
 
 
+def test_clients_keep_their_names():
+    assert fl.from_arrays(X, Y, client=["north", "east"] * 10).clients == ("east", "north")   # in order of number
+    assert fl.from_arrays(X, Y, client=np.arange(20) % 2).clients == fl.from_arrays(X, Y).clients == ()
+    assert fl.from_arrays(X, Y, client=np.arange(20) % 2 + 5).clients == ("5", "6")
+    many = np.arange(2002) % 1001
+    assert fl.from_arrays(np.zeros((2002, 1)), many % 2, client=[f"c{i}" for i in many]).clients == ()   # over 1 000
+    assert "clients" in fl.Arrays().model_dump() and fl.Arrays(title="of an older version").clients == ()
+
+
+@pytest.mark.parametrize("partition, names", [(fl.Natural(), ["east", "north"]), (fl.IID(clients=2), [None, None])])
+def test_a_run_says_the_names_of_clients_that_the_data_name(partition, names, tmp_path):
+    task = fl.from_arrays(X, Y, client=["north", "east"] * 10)
+    e = fl.Experiment(task=task, partition=partition, net="logistic", rounds=1)
+    run = fl.run(e, tmp_path / "run", progress=False)
+    assert [c.get("name") for c in run.events[0].clients] == names
+
+
 def test_the_fingerprint_follows_the_rows():
     assert fl.from_arrays(X, Y) == fl.from_arrays(X.copy(), list(Y))
     others = [fl.from_arrays(X + 1, Y), fl.from_arrays(X, Y[::-1]), fl.from_arrays(X, Y, group=np.arange(20) % 2),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fedlab_widgets.evaluate import pid
-from fedlab_widgets.evaluate.pid import band, decompose
+from fedlab_widgets.evaluate.pid import band, chance, decompose
 
 # --- small samples --------------------------------------------------------------------------------
 
@@ -84,6 +84,19 @@ def test_band_keeps_real_redundancy_unless_everybody_is_shuffled():
     )  # Yhat = Z = S: within a client nothing can be dealt out
     assert band(counts, draws=20)["redundant"] == (1.0, 1.0)
     assert band(counts, draws=20, shuffle="everybody")["redundant"][1] < 0.2
+
+
+def test_chance_takes_the_further_of_shuffled_groups_and_dealt_people():
+    # Two clients, each with one person of group 0 predicted 0 and one of group 1 predicted 1: all of it is unique.
+    counts = np.array([[[1, 1], [0, 0]], [[0, 0], [1, 1]]])
+    # Deal the four people anew: in 2 of 6 deals a client gets both of a kind, Z = Yhat = S, which is redundant 1 bit.
+    # Groups shuffled over everybody: Z = Yhat, Z = S or Z = their sum up to a flip, 2 of 6 each; none is redundant.
+    assert band(counts, shuffle="people")["redundant"] == (0.0, 1.0)
+    assert band(counts, shuffle="everybody")["redundant"] == (0.0, 0.0)
+    # Inside the clients: half of the time they differ in direction, masked 1 bit; dealing people never masks anything.
+    assert band(counts)["masked"] == (0.0, 1.0) and band(counts, shuffle="people")["masked"] == (0.0, 0.0)
+    assert chance(counts) == {"redundant": (0.0, 1.0), "unique": (0.0, 1.0), "masked": (0.0, 1.0)}
+    assert chance(counts).draws == 200
 
 
 def test_band_is_repeatable_lazy_and_says_its_draws(oracle_keys):

@@ -66,7 +66,7 @@ def test_one_client_will_do():
 
 def test_text_and_html():
     told = audit(frame(), **COLUMNS)
-    assert isinstance(told, Audit) and told.text().startswith("“1” is predicted for")
+    assert isinstance(told, Audit) and told.text().startswith("In these 400 rows “1” is predicted for")
     assert "client Bonn: f " in told.text() and "<caption>" in told._repr_html_()
     assert repr(told) == "<Audit of 400 predictions, 2 clients, groups f, m>"
 

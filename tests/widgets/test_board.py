@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 pytest.importorskip("anywidget", reason="the lab's widgets are not installed")
+import fedlab_widgets as fl  # noqa: E402
 from fedlab_widgets.widgets import board as boards  # noqa: E402
 from fedlab_widgets.widgets.board import COLUMNS, FIELDS, STATIC, Board, module, style  # noqa: E402
+from fedlab_widgets.widgets.live import compared  # noqa: E402
 
 WIRE = 600          # bytes of headers and ids around a comm message: 849 - 263, measured with jupyter_client's Session
 
@@ -142,6 +144,32 @@ def test_the_run_before_is_the_ghost_and_reset_forgets():
     board.reset()
     board.flush()
     assert page.sent[-1][0]["ghost"] is None and page.sent[-1][0]["run"]["title"] == ""
+
+
+def test_a_run_says_what_data_it_is_of_and_how_it_differs():
+    board, page, start = begun(about="adult", made="first")
+    assert board.before() is None
+    board.add(row(1))
+    assert board.before() == "first"
+    board.begin(**start | {"about": "digits", "says": "aggregator median instead of mean", "was": "mean",
+                           "made": "second"})
+    assert board.before() == "first"              # a run without a row is no ghost
+    board.flush()
+    content = page.sent[-1][0]
+    assert content["ghost"]["about"] == "adult" and "made" not in content["run"]
+    assert [content["run"][key] for key in ("about", "says", "was")] == [
+        "digits", "aggregator median instead of mean", "mean"]
+    board.reset()
+    assert board.before() is None
+
+
+def test_experiments_are_compared_on_the_same_data_only():
+    one = fl.Experiment()
+    says, was = compared(one, one.changed(aggregate="median", rounds=20, seed=3, precision="float64", name="another"))
+    assert says == ("aggregator median instead of mean; rounds 20 instead of 30; seed 3 instead of 0; …")
+    assert was == "mean; rounds 30; seed 0; …"
+    assert compared(one, one.changed(task=fl.Digits(), partition=fl.IID())) == ("", "") == compared(None, one)
+    assert compared(one, one.changed(**{"task.withhold": False}))[0], "what withholding costs is worth comparing"
 
 
 def test_many_clients_send_no_line_each():

@@ -66,6 +66,15 @@ def test_the_rows_are_those_of_the_run():
     assert w.table.table["holds"].startswith("4 clients hold 32,561 rows")
 
 
+def test_clients_that_the_data_name_go_by_number_and_name():
+    task = fl.from_arrays(torch.eye(40), [0, 1] * 20, client=["west"] * 10 + ["east"] * 30)   # east is 0, west is 1
+    w = Wired(fl.Experiment(task=task, partition=fl.Natural()))
+    assert w.table.table["names"] == ["east", "west"]
+    w.send("sort", by="rows")
+    assert w.table.table["names"] == ["west", "east"] and w.column(0) == [1, 0]   # the fewer rows first
+    assert Wired(fl.Experiment(task=task, partition=fl.IID(clients=2))).table.table["names"] == []
+
+
 def test_how_far_a_client_is_from_the_others_by_hand():
     # A holds (2, 1), B (1, 0): mixes (2/3, 1/3) and (1, 0), middle (5/6, 1/6).
     # KL(A, middle) = 2/3 log2(4/5) + 1/3 log2 2 = 0.118715, KL(B, middle) = log2(6/5) = 0.263034; the mean is 0.190875.
@@ -107,7 +116,7 @@ def test_the_last_one_stays_in():
 
 def test_the_first_liar_brings_an_attack_and_the_last_takes_it_away():
     w = Wired()
-    assert w.send("liar", 3, True).startswith("Client 3 lies by sign flip now")
+    assert w.send("liar", 3, True).startswith("Client 3 lies now. The attack is sign flip;")
     assert w.e.attack == fl.SignFlip(liars=(3,)) and w.asked == [{"attack": fl.SignFlip(liars=(3,))}]
     w.send("liar", 1, True)
     assert w.asked[-1] == {"attack.liars": (1, 3)} and w.table.table["chosen"] == "All take part; 2 lie (sign flip)."

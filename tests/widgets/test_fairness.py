@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fedlab_widgets import Adult, BadInput, from_arrays
-from fedlab_widgets.widgets import fairness
+from fedlab_widgets.widgets import fairness, fairness_html
 from fedlab_widgets.widgets.fairness import Rate, gap, read, wilson, withheld
 
 GROUPS, LABELS = ("Female", "Male"), ("no", "yes")
@@ -88,8 +88,9 @@ def test_the_headline_by_hand():
     r = told(((100, 20), (200, 80)))
     assert (r.gap.first.group, r.gap.second.group, r.gap.points) == ("Male", "Female", pytest.approx(20))
     # Wilson: .3346 to .4692 and .1334 to .2888; .2 - hypot(.0654, .0888) = .0897, .2 + hypot(.0692, .0666) = .2961.
-    assert r.sentences[0].startswith("“yes” is predicted for 40.0 % of Male (n = 200) and 20.0 % of Female (n = 100): "
-                                     "Male − Female = +20.0 percentage points, 95 % interval +9.0 to +29.6.")
+    assert r.sentences[0].startswith("In these 300 rows “yes” is predicted for 40.0 % of Male (n = 200) and 20.0 % of "
+                                     "Female (n = 100): Male − Female = +20.0 percentage points, 95 % interval +9.0 to "
+                                     "+29.6.")
     assert r.accuracy == 1 and r.n == 300 and r.favourable == "yes"
 
 
@@ -98,8 +99,25 @@ def test_the_gap_in_the_data_is_of_the_labels():
     r = read(counts, GROUPS, LABELS, 1)
     assert r.gap.points == pytest.approx(100 * (60 / 100 - 20 / 100))
     assert r.data_gap.points == pytest.approx(100 * (60 / 100 - 40 / 100))
-    assert "In the data themselves “yes” is the outcome for 60.0 % of Male and 40.0 % of Female: +20.0" in text(r)
+    assert ("In the data of these 200 rows “yes” is the outcome for 60.0 % of Male and 40.0 % of Female: +20.0"
+            in text(r))
     assert read(counts, GROUPS, LABELS, 0).gap.first.group == "Female"   # "no" is what they are given more often
+
+
+def test_it_is_said_whose_rows_the_figures_are_of():
+    mine, handed = told(*IID, held_out=True), told(*IID)
+    assert mine.sentences[0].startswith("In the 6,000 held-out rows “yes” is predicted for")
+    assert mine.sentences[1].startswith("In the data of the same 6,000 held-out rows “yes” is the outcome for")
+    assert fairness.WHOSE in mine.sentences and "held-out" not in text(handed) and "board" not in text(handed)
+    for reading, where in ((mine, "accuracy on held-out rows"), (handed, "accuracy in these rows")):
+        page = " ".join(Page(fairness_html.standing(reading)).words)
+        assert where in page and (fairness.WHOSE in page) == reading.held_out
+
+
+def test_the_corrected_value_is_beside_the_sentence_and_not_in_it():
+    r = told(*OPPOSITE)
+    image = next(a for a in Page(fairness.html(r)).all("svg") if a.get("class") == "atoms")
+    assert f"({r.atoms[2].corrected:.4f} less small-sample bias)" in image["aria-label"] and "correct" not in text(r)
 
 
 def test_iid_is_unique_and_which_is_larger_cannot_be_told():
@@ -248,7 +266,7 @@ def test_withheld_is_measured():
     g = rng.random(2000) < 0.7
     x = np.stack([g + rng.normal(0, 0.05, 2000), rng.normal(0, 1, 2000)], 1)
     shown = withheld(from_arrays(x, rng.random(2000) < 0.5, group=g), "sex")
-    assert shown.startswith("the columns given to the model reveal sex with 100 % accuracy; guessing gives 7")
+    assert shown.startswith("The columns given to the model reveal sex with 100 % accuracy; guessing gives 7")
     hidden = withheld(from_arrays(x[:, 1:], rng.random(2000) < 0.5, group=g), "sex")
     assert "no more often than guessing" in hidden
     with pytest.raises(BadInput, match="nothing to reveal"):
@@ -256,5 +274,5 @@ def test_withheld_is_measured():
 
 
 def test_withheld_on_the_default_data():
-    assert re.match(r"sex is not given to the model, but the other columns reveal it with 8\d % accuracy; "
+    assert re.match(r"Sex is not given to the model, but the other columns reveal it with 8\d % accuracy; "
                     r"guessing gives 67 %", withheld(Adult()))

@@ -251,6 +251,17 @@ def test_a_new_part_appears_after_refresh_even_with_a_field_without_a_default(fo
     assert form.experiment.partition.share == 0.25
 
 
+@pytest.mark.parametrize("path", ["partition", "aggregate"])   # open from the start, and in a section opened before
+def test_a_new_part_is_in_the_menus_of_an_open_form_at_once(form, path):
+    control, base = form.field(path).control, {"partition": fl.Partition, "aggregate": fl.Aggregate}[path]
+    try:
+        fl.part(type("Sudden", (base,), {"__doc__": "A part from a cell."}))
+        assert "sudden" in dict(control.options).values()
+        assert control.value == getattr(form.experiment, path).name and form.experiment == fl.Experiment()
+    finally:
+        _CATALOGUE[path].pop("sudden", None)
+
+
 def test_a_part_that_is_defined_again_shows_its_new_fields(form, own):
     form.refresh()
     typed(form, "partition", "late_share")
@@ -348,7 +359,10 @@ def test_summaries_follow(form):
     form.show(fl.recipe("dp-fedavg"))
     assert form.sections["Privacy"].button.description == "Privacy: gaussian, clip 0.5, noise 1"
     typed(form, "attack", "sign_flip")
-    assert form.sections["Attacks"].button.description == "Attacks: sign flip, liars 0.2, scale 1"
+    assert form.sections["Attacks"].button.description == "Attacks: sign flip, 20 % of the clients lie, scale 1"
+    for ids, who in (((9,), "client 9 lies"), ((1, 4), "clients 1 and 4 lie"), ((1, 2, 4), "clients 1, 2 and 4 lie")):
+        form.show(form.experiment.changed(**{"attack.liars": ids}))
+        assert f"sign flip, {who}" in form.sections["Attacks"].button.description
     typed(form, "privatise.clip", -1.0)
     assert "needs another value" in form.sections["Privacy"].button.description
 

@@ -41,7 +41,7 @@ def test_start_draws_and_ends_with_the_fairness_panel(lab):
     assert [row["round"] for row in rows] == [1, 2, 3]
     assert [row["accuracy"] for row in rows] == pytest.approx(run.history.accuracy.tolist(), abs=1e-6)
     until(lambda: type(lab._fairness.children[-1]).__name__ == "WhatIf")
-    until(lambda: "sex is not given to the model" in lab._fairness.children[0].value)
+    until(lambda: "Sex is not given to the model" in lab._fairness.children[0].value)
     assert not lab.bar.buttons["start"].disabled and lab.bar.buttons["stop"].disabled
 
 

@@ -115,6 +115,13 @@ def test_of_a_run(tmp_path):
     gap = run.history.parity_gap.iloc[-1]
     assert abs(panel.reading.gap.points) == pytest.approx(100 * gap)
     assert panel.reading.global_disparity == pytest.approx(run.history.global_disparity.iloc[-1])
+    last = run.history.iloc[-1]     # the record, the panel and the methods text have one definition of chance
+    assert [(a.low, a.high) for a in panel.reading.atoms] == [(last[f"{a.name}_lo"], last[f"{a.name}_hi"])
+                                                              for a in panel.reading.atoms]
+    assert all(f"{a.high:.4f} {a.name}" in run.methods_text() for a in panel.reading.atoms)
+    assert "accuracy on held-out rows" in panel.standing.value
+    panel.choice.value = "alike"
+    assert "dealt anew at random, by seed" in panel.hint.value
 
 
 def test_of_a_run_without_groups(tmp_path):

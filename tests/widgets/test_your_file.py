@@ -199,7 +199,7 @@ def test_the_form_offers_your_file_and_opens_the_panel(form):
     assert form.experiment.task == fl.Digits() and "people.csv" not in dict(field.control.options)
 
 
-def test_a_partition_that_the_rows_cannot_have_becomes_iid(form):
+def test_a_partition_that_the_rows_cannot_have_becomes_one_that_they_can(form):
     field = form.field("task")
     choose(form, "Your file…")
     sent(field.panel, "people.csv", CSV)
@@ -211,10 +211,36 @@ def test_a_partition_that_the_rows_cannot_have_becomes_iid(form):
     assert form.experiment.partition == fl.Natural()
     field.panel.client.value = NOTHING
     field.panel.use()
-    assert isinstance(form.experiment.partition, fl.IID)
+    assert form.experiment.partition == fl.ByGroup()   # sex is compared
+    assert "The split was by client; these data name none, so it is by group now." in text(field.says)
 
 
-def test_while_a_run_goes_the_data_stay(form):
+@pytest.mark.parametrize("name, partition", [("adult", fl.ByGroup()), ("digits", fl.IID())])   # two groups, and one
+def test_another_data_set_takes_a_partition_that_it_can_have(form, name, partition):
+    field, said = form.field("task"), f"these data name none, so it is {partition.name.replace('_', ' ')} now."
+    choose(form, "Your file…")
+    sent(field.panel, "people.csv", CSV)
+    field.panel.use()
+    seen = []
+    form.observe(lambda change: seen.append(change.new), "experiment")
+    choose(form, name)
+    assert [(e.task.name, e.partition) for e in seen] == [(name, partition)] and form.problem == ""   # in one change
+    form.field("rounds").control.value = 7
+    assert said in text(field.says)
+    form.show(form.experiment.changed(partition="dirichlet"))
+    assert said not in text(field.says)
+
+
+def test_a_partition_that_fits_stays_with_another_data_set(form):
+    choose(form, "adult")
+    assert form.experiment.partition == fl.Dirichlet(clients=4) and "split" not in text(form.field("task").says)
+    form.show(form.experiment.changed(partition=fl.Masked()))
+    choose(form, "digits")
+    assert form.experiment.partition == fl.IID()
+    assert "cannot be split by masked, so the split is iid now" in text(form.field("task").says)
+
+
+def test_while_a_run_goes_the_data_stay(form, tmp_path):
     field = form.field("task")
     choose(form, "Your file…")
     sent(field.panel, "people.csv", CSV)
@@ -226,5 +252,5 @@ def test_while_a_run_goes_the_data_stay(form):
     assert not field.panel.button.disabled
     field.panel.use()
     assert form.experiment.task.title == "people.csv"
-    run = fl.run(form.experiment.changed(rounds=1), out=None, progress=False)
-    assert run.status == "finished" and len(run.clients) == 3
+    run = fl.run(form.experiment.changed(rounds=1), tmp_path / "run", progress=False)
+    assert run.status == "finished" and [c["name"] for c in run.events[0].clients] == ["A", "B", "C"]

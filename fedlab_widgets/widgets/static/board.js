@@ -151,16 +151,18 @@ function makeCards(told) {
         n = v.now.n - 1;
       const acc = a < 0 ? null : v.now.accuracy[a], worst = w < 0 ? null : v.now.worst_client[w];
       set("accuracy", percent(acc), known(acc) && known(st.run.majority)
-        ? `${points(acc - st.run.majority)} over always guessing (${percent(st.run.majority)})` : "",
+        ? `${overGuessing(acc - st.run.majority)} (${percent(st.run.majority)})` : "",
       against(v, "accuracy", a, acc, points));
       const who = w < 0 ? null : v.now.worst_at[w];
       set("worst", percent(worst), known(who) ? st.clientWords(who) : "", against(v, "worst_client", w, worst, points));
       const up = n < 0 ? 0 : v.now.up[n], down = n < 0 ? 0 : v.now.down[n];
+      const told = sent(up, down);
       v.ghost.sent = v.ghost.up.map((s, i) => s + v.ghost.down[i]);
-      set("sent", n < 0 ? "–" : mb(up + down), n < 0 ? "" : `${mb(up)} up, ${mb(down)} down`,
-        against(v, "sent", n, up + down, (d) => `${signed(d, digits(Math.abs(d)))} MB`));
+      set("sent", n < 0 ? "–" : told.sum, n < 0 ? "" : `${told.up} up, ${told.down} down`,
+        against(v, "sent", n, up + down, (d) => (d > 0 ? "+" : "") + amount(d)));
       cards.epsilon.box.hidden = !st.run.private;
-      set("epsilon", e < 0 ? "–" : `ε = ${plain(v.now.epsilon[e], 2)}`, "for the released model; the figures of single clients shown here are outside it",
+      set("epsilon", e < 0 ? "–" : `ε = ${plain(v.now.epsilon[e], 2)}`,
+        "for the released model; the figures of single clients shown here are outside it",
         e < 0 ? "" : against(v, "epsilon", e, v.now.epsilon[e], (d) => signed(d, 2)));
     },
   };
@@ -168,11 +170,12 @@ function makeCards(told) {
 
 function makeHead() {
   const title = tag("h3"), state = tag("span", { class: "flb-state" }), text = tag("span", { class: "flb-text" });
+  const against = tag("p", { class: "flb-note", "data-against": "" });
   const bar = tag("progress", { max: "1", value: "0", "aria-label": "Progress of the run" }), left = tag("span");
   const status = tag("p", { class: "flb-sr", role: "status" });
   let said = 0, timer = 0;
   const node = tag("div", {}, tag("div", { class: "flb-head" }, title, state, text),
-    tag("div", { class: "flb-bar" }, bar, left), status);
+    tag("div", { class: "flb-bar" }, bar, left), against, status);
   // Screen readers get a summary now and then, not ten a second.
   function announce(summary) {
     clearTimeout(timer);
@@ -185,6 +188,8 @@ function makeHead() {
     put(title, run.title || "No run yet");
     put(state, say.state);
     put(text, say.text);
+    put(against, st.other ? `The run before used other data (${st.other}), so it is not drawn.`
+      : v.ghost.n && run.says ? `Against the run before: ${run.says}.` : "");
     bar.value = say.done;
     const of = run.rounds ? `round ${at} of ${run.rounds}` : "";
     const rest = known(say.left) && LIVE.includes(say.state) ? `about ${span(say.left)} left` : "";
@@ -194,7 +199,7 @@ function makeHead() {
     announce([`${say.state}.`, of && `${of[0].toUpperCase()}${of.slice(1)}.`,
       a >= 0 ? `Test accuracy ${percent(v.now.accuracy[a])}.` : "",
       w >= 0 ? `Worst client ${percent(v.now.worst_client[w])}.` : "",
-        n ? `${mb(v.now.up[n - 1] + v.now.down[n - 1])} sent.` : ""]
+        n ? `${sent(v.now.up[n - 1], v.now.down[n - 1]).sum} sent.` : ""]
       .filter(Boolean).join(" "));
   }
   return { node, draw, destroy: () => clearTimeout(timer) };

@@ -2,6 +2,7 @@
 // The kernel sends all that is shown as one trait; rows are made once and then only changed where they differ.
 
 const SEEN_AT_ONCE = 12;                 // more clients than this are drawn above the table as well
+const LONGEST = 24;                      // letters of a client's name in the table; the rest is in its title
 const count = new Intl.NumberFormat("en").format;
 const percent = (share) => `${share > 0 && share < 0.01 ? "<1" : Math.round(100 * share)} %`;
 
@@ -97,22 +98,26 @@ function nameMix(e) {
   if (mix.title !== text) mix.title = text;
 }
 
-function drawRow(row, values, t, names, waits) {
+function drawRow(row, values, name, t, names, waits) {
   const [id, size, apart, part, liar, accuracy, labels, groups] = values;
+  const called = name ? `${id} ${name}` : `${id}`;   // the number is what code and plots of parts go by
   const boxes = [[row.part, part, t.partOpen, "takes part"], [row.liar, liar, t.lieOpen, "lies"]];
   for (const [input, on, open, what] of boxes) {
     if (!waits.has(`${input.dataset.op} ${id}`)) input.checked = on;   // else a tick of the user's is on its way
     input.disabled = !open;
-    if (row.id !== id) input.ariaLabel = `client ${id} ${what}`;
+    if (row.called !== called) input.ariaLabel = `client ${called} ${what}`;
   }
   row.node.classList.toggle("flc-out", !part);
   row.node.classList.toggle("flc-lies", liar);
-  const drawn = `${values} ${t.top} ${names}`;
+  const drawn = `${values} ${called} ${t.top} ${names}`;
   if (drawn === row.was) return;
   row.was = drawn;
   row.id = id;
-  row.node.dataset.client = id;
-  row.name.innerHTML = `<span class="flc-long">client </span>${id}`;
+  row.called = called;
+  row.node.dataset.client = called;
+  row.name.replaceChildren(tag("span", { className: "flc-long", textContent: "client " }),
+    called.length > LONGEST ? `${called.slice(0, LONGEST)}…` : called);
+  row.name.title = name || "";
   row.size.textContent = count(size);
   row.bar.style.width = `calc(${size / (t.top || 1)} * (100% - 12px))`;
   drawMix(row.labels, labels, t.labels);
@@ -243,7 +248,7 @@ function render({ model, el }) {
       body.append(rows.at(-1).node);
     }
     t.rows.forEach((values, i) => {
-      drawRow(rows[i], values, t, key, waits);
+      drawRow(rows[i], values, t.names[i], t, key, waits);
       rows[i].read.hidden = !t.read;
     });
     drawMap(map, t);
@@ -272,7 +277,7 @@ function render({ model, el }) {
   body.addEventListener("mousemove", nameMix);
   map.addEventListener("mousemove", (e) => {
     const row = columnAt(e);
-    if (row) show(e.target.closest("svg").querySelector("title"), `client ${row.id}: ${row.labels.ariaLabel}`);
+    if (row) show(e.target.closest("svg").querySelector("title"), `client ${row.called}: ${row.labels.ariaLabel}`);
   });
   map.addEventListener("click", (e) => {
     const row = columnAt(e);

@@ -57,21 +57,39 @@ function line(u, g, xs, ys, colour, width, dash) {
   g.setLineDash([]);
 }
 
-// A plate behind the words keeps them readable over lines.
+// A halo of the card's colour keeps the words readable over lines.
 function words(g, text, x, y, colour, plate, align = "left") {
   const r = dpr();
   g.font = fontOf(r);
   g.textAlign = align;
   g.textBaseline = "middle";
-  const wide = g.measureText(text).width, left = x - { left: 0, center: 0.5, right: 1 }[align] * wide;
-  g.globalAlpha = 0.82;
-  g.fillStyle = plate;
-  g.fillRect(left - 3 * r, y - 7.5 * zoom * r, wide + 6 * r, 15 * zoom * r);
-  g.globalAlpha = 1;
+  g.strokeStyle = plate;
+  g.lineJoin = "round";
+  g.lineWidth = 4 * zoom * r;
+  g.strokeText(text, x, y);
   g.fillStyle = colour;
   g.fillText(text, x, y);
 }
 
+// A place [left, middle, price] for each label {wide, places}: few points of lines in the boxes, no two boxes meet.
+// Lines are [x, y] lists on the canvas, their points close together.
+function freest(labels, tall, lines) {
+  const crossed = (wide, [left, y]) => lines.reduce((n, [xs, ys]) => n + xs.filter((x, i) =>
+    x > left - tall / 4 && x < left + wide + tall / 4 && Math.abs(ys[i] - y) < tall / 2).length, 0);
+  const meet = ([l1, y1], w1, [l2, y2], w2) => l1 < l2 + w2 && l2 < l1 + w1 && Math.abs(y1 - y2) < tall;
+  let found = [{ cost: 0, at: [] }];
+  labels.forEach(({ wide, places }, k) => {
+    const costs = places.map((place) => crossed(wide, place) + (place[2] || 0));
+    found = found.flatMap(({ cost, at }) => places.map((place, i) => ({ at: [...at, place],
+      cost: cost + costs[i] + (at.some((other, j) => j < k && meet(other, labels[j].wide, place, wide)) ? 1e4 : 0) })));
+  });
+  return found.reduce((a, b) => (b.cost < a.cost ? b : a)).at;
+}
+
+function wideOf(g, text) {
+  g.font = fontOf(dpr());
+  return g.measureText(text).width;
+}
 const fontOf = (r) => `500 ${12 * zoom * r}px system-ui, sans-serif`;
 
 function swatch(colour, width, dash, pattern = "") {
@@ -104,8 +122,12 @@ function extent(lists) {
   return [low, high];
 }
 
-const before = (env, of = "x", text = "run before") =>
-  (lastKnown(env.view.ghost[of]) < 0 ? [] : [[text, "ghost", 2, "3 3"]]);
+// The grey run by its name and, in brackets, by what it had elsewhere.
+function before(st, env, of = "x", more = "") {
+  if (lastKnown(env.view.ghost[of]) < 0) return [];
+  const was = st.run.was ? ` (${st.run.was})` : "";
+  return [[`run before${more}: ${st.ghost.title}${was}`, "ghost", 2, "3 3"]];
+}
 const many = (st) => st.run.lines === 0 && st.run.count > 0;
 
 function convergence(st, env) {
@@ -153,36 +175,59 @@ function convergence(st, env) {
   }
   function over(u) {
     inside(u, (g) => {
-      const guess = known(st.run.majority) ? u.valToPos(st.run.majority, "y", true) : null;
-      const taken = worstLine(u, g, guess);
-      if (guess !== null) {
-        const r = dpr(), b = u.bbox, [name, dot] = taken;
-        const near = (y, other) => other !== undefined && Math.abs(y - other) < 16 * r;
-        const above = guess - 10 * r, under = guess + 10 * r;
-        const below = above < b.top + 8 * r || near(above, name) || (near(above, dot) && !near(under, name));
-        words(g, `always guessing: ${percent(st.run.majority)}`, b.left + b.width - 6 * r,
-          guess + (below ? 10 : -10) * r, p().soft, p().card, "right");
+      const v = env.view, r = dpr(), b = u.bbox, tall = 15 * zoom * r, labels = [];
+      const beside = (x, y, d) => [x, y + d * zoom * r, Math.abs(d) / 8];
+      const fits = ([, y]) => y > b.top + tall / 2 && y < b.top + b.height - tall / 2;
+      const add = (text, colour, places) => {
+        if (places.some(fits)) labels.push({ text, colour, wide: wideOf(g, text), places: places.filter(fits) });
+      };
+      const curves = [...data(v).map((ys) => dense(u, v.now.x, ys)), dense(u, v.ghost.x, v.ghost.accuracy)];
+      const level = known(st.run.majority) ? u.valToPos(st.run.majority, "y", true) : null;
+      const worst = worstLine(u, g);
+      if (worst) {
+        const [x, y, text] = worst, wide = wideOf(g, text), last = b.left + b.width - 6 * r - wide;
+        const near = [15, -15, 28, -28, 42, -42].map((d) => beside(Math.min(x + 9 * r, last), y, d));
+        add(text, p().label, [...(x + 9 * r <= last ? [[x + 9 * r, y]] : []), ...near]);
+        curves.push([Array(20).fill(x), Array(20).fill(y)]);   // the dot is not to be hidden
       }
+      if (level !== null) {
+        const text = `always guessing: ${percent(st.run.majority)}`, wide = wideOf(g, text);
+        const across = [b.left + b.width - wide - 6 * r, b.left + (b.width - wide) / 2, b.left + 6 * r];
+        add(text, p().soft, across.flatMap((x) => [-10, 10, -26, 26].map((d) => beside(x, level, d))));
+        curves.push(dense(u, [u.scales.x.min, u.scales.x.max], [st.run.majority, st.run.majority]));
+      }
+      freest(labels, tall, curves).forEach(([x, y], k) => words(g, labels[k].text, x, y, labels[k].colour, p().card));
     });
   }
-  // Draws who is worst now and returns the heights that are taken, its name clear of the guessing line where it can be.
-  function worstLine(u, g, guess) {
-    const v = env.view, w = worstAt(), r = dpr(), b = u.bbox;
+  // A curve as points on the canvas about four pixels apart, so that the crowd at a place can be counted.
+  function dense(u, xs, ys) {
+    const px = [], py = [];
+    const every = Math.ceil(xs.length / 300);                      // a few hundred of 10 000 rounds tell as much
+    let last = null;
+    xs.forEach((x, i) => {
+      if (!known(ys[i]) || i % every) return;
+      const now = [u.valToPos(x, "x", true), u.valToPos(ys[i], "y", true)];
+      const steps = last ? Math.max(Math.round(Math.hypot(now[0] - last[0], now[1] - last[1]) / (4 * dpr())), 1) : 1;
+      for (let k = 1; k <= steps; k++) {
+        px.push(last ? last[0] + (now[0] - last[0]) * k / steps : now[0]);
+        py.push(last ? last[1] + (now[1] - last[1]) * k / steps : now[1]);
+      }
+      last = now;
+    });
+    return [px, py];
+  }
+  // Draws who is worst now; where its line ends, and what is to be written there.
+  function worstLine(u, g) {
+    const v = env.view, w = worstAt();
     const ys = w < 0 ? [] : (v.now.clients[w] || v.now.worst_client), i = lastKnown(ys);
-    if (i < 0) return [];
+    if (i < 0) return null;
     if (v.now.clients[w]) line(u, g, v.now.x, ys, p().vermillion, 2, []);
-    const x = u.valToPos(v.now.x[i], "x", true), y = u.valToPos(ys[i], "y", true), text = `worst: ${st.clientWords(w)}`;
+    const x = u.valToPos(v.now.x[i], "x", true), y = u.valToPos(ys[i], "y", true);
     g.fillStyle = p().vermillion;
     g.beginPath();
-    g.arc(x, y, 3.5 * r, 0, 7);
+    g.arc(x, y, 3.5 * dpr(), 0, 7);
     g.fill();
-    g.font = fontOf(r);
-    const room = b.left + b.width - x > g.measureText(text).width + 14 * r;
-    const free = (at) => at > b.top + 8 * r && at < b.top + b.height - 8 * r
-      && (guess === null || Math.abs(at - guess) > 10 * r);
-    const at = [...(room ? [0] : []), 15, -15, 28, -28].map((d) => y + d * r).find(free) ?? y;
-    words(g, text, room ? x + 9 * r : b.left + b.width - 6 * r, at, p().label, p().card, room ? "left" : "right");
-    return [at, y];
+    return [x, y, `worst: ${st.clientWords(w)}`];
   }
   function mix(i) {
     const groups = (st.run.clients[i] || [])[2] || [], all = groups.reduce((a, b) => a + b, 0);
@@ -195,8 +240,8 @@ function convergence(st, env) {
     ticks: (v) => `${minus((100 * v).toFixed(0))} %`,
     legend: () => [["test set", "fg", 3, ""], ["mean client", "blue", 2, "6 3"],
       many(st) ? ["worst to best client", "sky", 6, ""] : ["clients", "sky", 1, ""],
-      ["worst client", "vermillion", 2, ""],
-      ["always the commonest label", "soft", 1.5, "7 3"], ...before(env)],
+      [many(st) ? "worst client of each round" : "worst client now", "vermillion", 2, ""],
+      ["always the commonest label", "soft", 1.5, "7 3"], ...before(st, env)],
     read: (v, i) => {
       const w = v.now.worst_at[i], was = ghostAt(v, "accuracy", v.now.round[i]);
       if (!known(v.now.accuracy[i]) && !known(v.now.mean_client[i])) return "Accuracy was not read after this round.";
@@ -306,7 +351,7 @@ function disparity(st, env) {
     data: (v) => [v.now.top, v.now.mid, v.now.low],
     ticks: (v) => String(+v.toPrecision(4)),
     legend: () => [["masked", "purple", 0, "", "dots"], ["unique", "blue", 0, "", "full"],
-      ["redundant", "orange", 0, "", "rise"], ...before(env, "top", "run before, the same three edges")],
+      ["redundant", "orange", 0, "", "rise"], ...before(st, env, "top", ", the same three edges")],
     read: (v, i) => (known(v.now.top[i])
       ? `Redundant ${bits(v.now.redundant[i])}, unique ${bits(v.now.unique[i])}, masked ${bits(v.now.masked[i])} bits. `
         + `Global disparity (redundant + unique) ${bits(v.now.mid[i])}; `
@@ -341,13 +386,14 @@ function communication(st, env) {
     },
     ticks: axisMb,
     legend: () => [["down, to the clients", "sky", 4, ""], ["up, from the clients", "vermillion", 2, "6 3"],
-      ...before(env)],
-    read: (v, i) => `So far ${mb(v.now.up[i])} up and ${mb(v.now.down[i])} down, `
-      + `together ${mb(v.now.up[i] + v.now.down[i])}`
-      + ` in ${plain(v.now.seconds[i], 1)} s.`,
+      ...before(st, env)],
+    read: (v, i) => {
+      const told = sent(v.now.up[i], v.now.down[i]);
+      return `So far ${told.up} up and ${told.down} down, together ${told.sum} in ${plain(v.now.seconds[i], 1)} s.`;
+    },
     note: () => "",
     head: () => ["up, so far", "down, so far", "seconds"],
-    cells: (v, i) => [mb(v.now.up[i]), mb(v.now.down[i]), plain(v.now.seconds[i], 2)],
+    cells: (v, i) => [amount(v.now.up[i]), amount(v.now.down[i]), plain(v.now.seconds[i], 2)],
     empty: () => "",
   };
 }

@@ -17,12 +17,30 @@ const percent = (v) => (known(v) ? `${(100 * v).toFixed(1)}\u00a0%` : "–");
 const minus = (text) => text.replace("-", "−");
 const signed = (v, digits) => (v > 0 ? "+" : "") + minus(v.toFixed(digits));
 const points = (v) => `${signed(100 * v, 1)} points`;
-const digits = (v) => (v >= 100 ? 0 : v >= 10 ? 1 : v >= 0.1 ? 2 : 4);
-const mb = (v) => (known(v) ? `${v.toFixed(v ? digits(v) : 0)} MB` : "–");
+const overGuessing = (v) => {
+  const by = Math.abs(100 * v).toFixed(1);
+  return +by ? `${by} points ${v < 0 ? "under" : "over"} always guessing` : "as often as always guessing";
+};
 const bits = (v) => (known(v) ? `${v.toFixed(4)}` : "–");
 const plain = (v, d = 2) => (known(v) ? v.toFixed(d) : "–");
-const count = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+const count = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, ",");
 const axisMb = (v) => minus(String(+v.toPrecision(6)));
+
+// Amounts in MB as texts, in one unit: three significant digits of the largest, two of the smallest.
+function amounts(...values) {
+  const some = values.map(Math.abs).filter((v) => v > 0), most = Math.max(...some, 0);
+  const [unit, factor] = most < 0.9995 ? ["kB", 1e3] : most < 999.5 ? ["MB", 1] : ["GB", 1e-3];
+  const need = (v, n) => n - 1 - Math.floor(Math.log10(v * factor));
+  const places = some.length ? Math.min(Math.max(need(most, 3), need(Math.min(...some), 2), 0), 4) : 0;
+  return { unit, places, texts: values.map((v) => `${minus((v * factor).toFixed(places))}\u00a0${unit}`) };
+}
+const amount = (v) => (known(v) ? amounts(v).texts[0] : "–");
+// What went up and down and both together: the sum is that of the rounded parts, so that a reader may add them up.
+function sent(up, down) {
+  const { unit, places, texts } = amounts(up, down, up + down);
+  const sum = parseFloat(texts[0]) + parseFloat(texts[1]);
+  return { up: texts[0], down: texts[1], sum: `${sum.toFixed(places)}\u00a0${unit}` };
+}
 
 function span(seconds) {
   if (seconds < 90) return `${Math.max(Math.round(seconds), 1)} s`;
@@ -67,15 +85,24 @@ function watchTheme(change) {
 
 // ---- store -------------------------------------------------------------------------------------------------------
 
-const EMPTY = { number: 0, title: "", rounds: 0, majority: null, labels: [], groups: [], private: false, count: 0,
-  lines: 0, clients: [] };
+const EMPTY = { number: 0, title: "", rounds: 0, majority: null, labels: [], groups: [], private: false, about: "",
+  says: "", was: "", count: 0, lines: 0, clients: [] };
 const bytesOf = (b) => (b instanceof DataView ? new Uint8Array(b.buffer, b.byteOffset, b.byteLength)
   : b instanceof ArrayBuffer ? new Uint8Array(b) : new Uint8Array(b.buffer, b.byteOffset, b.byteLength));
 // Copied, since a buffer from the wire need not start at a multiple of four.
 const floats = (b) => new Float32Array(bytesOf(b).slice().buffer);
 
+// Data as told by Python: a task as JSON, or words.
+function dataName(about) {
+  try {
+    const { part, title, ...rest } = JSON.parse(about);
+    return [title || part, ...(title ? [] : Object.values(rest))].join(", ");
+  } catch { return about || "unnamed"; }
+}
+
 function makeStore() {
-  const st = { seq: null, gaps: 0, columns: [], at: {}, run: EMPTY, ghost: null, rows: [], ghostRows: [],
+  const st = { seq: null, gaps: 0, columns: [], at: {}, run: EMPTY, ghost: null, other: "", rows: [],
+    ghostRows: [],
     say: { state: "idle", text: "", done: 0, left: null }, version: 0 };
 
   function split(values, n, lines) {
@@ -95,7 +122,8 @@ function makeStore() {
     st.at = Object.fromEntries(m.columns.map((name, i) => [name, i]));
     Object.assign(st, { run: m.run, ghost: m.ghost, seq: m.seq, say: m.say });
     st.rows = split(floats(buffers[0]), m.n, m.run.lines);
-    st.ghostRows = split(floats(buffers[1]), m.ghosts, 0);
+    st.other = m.ghost && m.ghost.about !== m.run.about ? dataName(m.ghost.about) : "";
+    st.ghostRows = st.other ? [] : split(floats(buffers[1]), m.ghosts, 0);
     st.version++;
   };
   // True if the message was the next one; false asks for everything.
