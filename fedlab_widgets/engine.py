@@ -47,12 +47,13 @@ def client_half(plan: Plan, state: State, stop: Stop, cohort: Cohort) -> Sent:
     keys = world.keys("training", cohort.round, ids)
     tamper = None
     if e.attack is not None and e.attack.poisons:
-        bad = plan.lying(ids).to(world.device)
-        tamper = partial(e.attack.poison, bad=bad, keys=world.keys("poison", cohort.round, ids),
-                         labels=len(world.data.labels))
+        bad, poison = plan.lying(ids).to(world.device), world.keys("poison", cohort.round, ids)
+
+        def tamper(x, y, who):
+            return e.attack.poison(x, y, bad=bad[who], keys=poison[who], labels=len(world.data.labels))
     trained = e.local.train(world, start, cohort, state.memory["local"].of(ids), keys, tamper, stop)
     blocks = {"update": world.sent.take(trained.end - start), **trained.extras}
-    rows = torch.cat([blocks[b.name] for b in plan.space.blocks], dim=1)
+    rows = torch.cat([blocks[b.name] for b in plan.space.blocks], dim=1) if trained.extras else blocks["update"]
     if e.privatise is not None:
         rows = e.privatise.client(rows, world.keys("local noise", cohort.round, ids))
     arrays, codec = e.encode.encode(rows, plan.space, world.keys("encode", cohort.round, ids),
@@ -112,7 +113,7 @@ def advance(plan: Plan, state: State, executor: Executor, stop: Stop) -> tuple[S
     sent: list[Sent] = []
 
     def rows() -> Iterator[Tensor]:
-        for came in executor.map(partial(client_half, plan, state, stop), cohort):
+        for came in executor.map(partial(client_half, executor.path(plan), state, stop), cohort):
             sent.append(replace(came, payload=replace(came.payload, tensors={})))   # what was on the wire may go
             yield e.encode.decode(came.payload.tensors, plan.space)
 

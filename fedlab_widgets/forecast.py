@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .engine import SLOW_READINGS, client_half
 from .evaluate.measure import measure, readings, slow_readings
-from .executors import Executor, Stacked
+from .executors import Executor, fitting
 from .plan import Plan, begin, downlink, prepare
 from .session import one_thread
 from .spec import Experiment
@@ -65,7 +65,7 @@ def forecast(e: Experiment, device: str | None = None) -> Forecast:
     with one_thread():
         world = world_of(e, pick_device(device))
         plan = prepare(e, world)
-        state, executor = begin(plan), Stacked().settled(world)
+        state, executor = begin(plan), fitting(world)[0].settled(world)
         reports = e.schedule.rate(world.clients) * len(e.schedule.eligible(world.clients))
         seconds = e.rounds * _training(plan, state, executor, reports) + _reading(plan, state)
     up = e.rounds * reports * e.encode.price(plan.space, world.dtype)

@@ -24,6 +24,7 @@ import math
 from functools import cache
 from hashlib import blake2b
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,16 +44,23 @@ def philox(counter: tuple, key: tuple) -> list[Tensor]:
     ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
     """
     device = next(w.device for w in (*counter, *key) if isinstance(w, Tensor))
-    words = [torch.as_tensor(w, dtype=torch.int64, device=device) for w in (*counter, *key)]
-    shape = torch.broadcast_shapes(*(w.shape for w in words))
-    c0, c1, c2, c3 = (w.expand(shape) for w in words[:4])
-    k0, k1 = words[4:]
+    if device.type != "cpu":
+        words = [torch.as_tensor(w, dtype=torch.int64, device=device) for w in (*counter, *key)]
+        shape = torch.broadcast_shapes(*(w.shape for w in words))
+        return _ten_rounds(*(w.expand(shape) for w in words[:4]), *words[4:])
+    # The same operators in NumPy, whose calls cost a third. Of single numbers it would warn that products wrap.
+    arrays = [w.numpy() if isinstance(w, Tensor) else np.int64(w) for w in (*counter, *key)]
+    shape = np.broadcast_shapes(*(a.shape for a in arrays))
+    return [torch.from_numpy(a).reshape(shape) for a in _ten_rounds(*map(np.atleast_1d, arrays))]
+
+
+def _ten_rounds(c0, c1, c2, c3, k0, k1) -> list:
     for r in range(10):
         # int64 products wrap modulo 2**64, so their bits are those of the unsigned product. The low words
         # c1 and c3 keep junk above bit 31: they only ever enter an xor, which is masked.
         p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
-        c0 = (p1 >> 32).bitwise_xor_(c1).bitwise_xor_(k0 + r * _WEYL[0]).bitwise_and_(_MASK)
-        c2 = (p0 >> 32).bitwise_xor_(c3).bitwise_xor_(k1 + r * _WEYL[1]).bitwise_and_(_MASK)
+        c0 = ((p1 >> 32) ^ c1 ^ (k0 + r * _WEYL[0])) & _MASK
+        c2 = ((p0 >> 32) ^ c3 ^ (k1 + r * _WEYL[1])) & _MASK
         c1, c3 = p1, p0
     return [c0, c1 & _MASK, c2, c3 & _MASK]
 

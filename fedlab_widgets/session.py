@@ -15,7 +15,7 @@ import torch
 
 from . import engine
 from .events import Checkpointed, Evaluated, Event, Failed, Started, Stopped, Warned
-from .executors import Executor, OneByOne, Stacked, as_described
+from .executors import Executor, as_described, fitting
 from .part import BadInput
 from .plan import Plan, begin, prepare
 from .progress import bar
@@ -187,8 +187,7 @@ def ready(experiment: Experiment, executor: Executor | None, device: str | None)
         raise BadInput(f"executor = {executor!r:.60} is no executor; use fl.Stacked() or fl.OneByOne()")
     with one_thread():
         plan = prepare(experiment, world_of(experiment, pick_device(device)))
-    executor = executor or (Stacked() if plan.world.stacks else OneByOne())
-    return plan, executor.settled(plan.world)
+    return plan, (executor or fitting(plan.world)[0]).settled(plan.world)
 
 
 def settings(plan: Plan, executor: Executor) -> dict:
@@ -197,9 +196,9 @@ def settings(plan: Plan, executor: Executor) -> dict:
 
     world, ledger = plan.world, plan.ledger
     privacy = {"delta": ledger.delta, "noise_multiplier": ledger.noise_multiplier} if ledger else {}
-    return {**executor.describe(), "path": "vmap" if world.stacks else "one net at a time", "threads": 1,
-            "device": str(world.device), "fedlab_widgets": __version__, "torch": torch.__version__,
-            "python": platform.python_version(), "machine": platform.machine(), **privacy}
+    return {**executor.describe(), "why": fitting(world)[1], "threads": 1, "device": str(world.device),
+            "fedlab_widgets": __version__, "torch": torch.__version__, "python": platform.python_version(),
+            "machine": platform.machine(), **privacy}
 
 
 _ONE, _BEFORE = threading.Lock(), []   # who wants one thread at the moment, and how many there were before

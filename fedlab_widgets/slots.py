@@ -173,7 +173,8 @@ class Local(Part):
     @abstractmethod
     def train(self, world: World, start: Tensor, cohort: Cohort, mine: Memory, keys: Tensor,
               tamper: Tamper | None, stop: Stop) -> Trained:
-        """Train from start [C, P]. `tamper(x, y)` is what liars do to their batches; poll `stop` every few steps."""
+        """Train from start [C, P]; poll `stop` every few steps. `tamper(x, y, who)` is what liars do to a batch of the
+        clients at places `who` [A] of the chunk."""
 
     def fold(self, world: World, value: dict[str, Tensor], memory: Memory, share: float) -> Memory:
         """The server half: shared values from the combined row; `share` is the part of all clients it stands for."""

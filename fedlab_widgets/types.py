@@ -21,6 +21,7 @@ from .shards import Data, Shards
 
 if TYPE_CHECKING:
     from .slots import Task
+    from .stack import Stack
 
 
 class Kind(StrEnum):
@@ -190,6 +191,8 @@ class World:
     dtype: torch.dtype
     device: torch.device
     stacks: bool = True    # whether the net runs under vmap; if not, clients are run one by one
+    stack: Stack | None = None   # the net written out by hand, where it can be …
+    why: str = ""                # … and why it cannot
 
     @property
     def clients(self) -> int:
@@ -201,6 +204,8 @@ class World:
 
     def forward(self, w: Tensor, x: Tensor) -> Tensor:
         """Outputs [C, B, K] of C nets with weights w [C, P], each on its own rows x [C, B, ...]."""
+        if self.stack is not None:
+            return self.stack.forward(w, x)[-1]
         if self.stacks:
             return torch.vmap(self._one)(w, x)
         return torch.stack([self._one(row, rows) for row, rows in zip(w, x, strict=True)])
@@ -218,6 +223,11 @@ class World:
 
         Clients share no weights, so the gradient of the sum of their losses holds each one's own in its row.
         """
+        if self.stack is not None:
+            g = torch.zeros_like(w)
+            seen, errors, losses = self.stack.errors(w, x, y, real)
+            self.stack.add(g, seen, errors, 1.0)
+            return g, losses
         w = w.detach().requires_grad_()
         losses = self.losses(w, x, y, real)
         return torch.autograd.grad(losses.sum(), w)[0], losses.detach()
@@ -260,7 +270,8 @@ class Tables:
 
 
 Stop = Callable[[], bool]
-Tamper = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]   # what liars do to a batch x, y
+# What liars do to a batch x, y [A, B, ...] of the first A clients of a chunk, in the order `who` [A] names them.
+Tamper = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Interrupted(Exception):

@@ -15,6 +15,7 @@ from .part import BadInput
 from .shards import Data, Shards
 from .slots import Task
 from .spec import Experiment
+from .stack import Stack
 from .types import World
 
 
@@ -62,8 +63,9 @@ def _world(task, net, partition, distribute, seed: int, rounds: int, precision: 
     for pattern in patterns:
         if not layout.columns((pattern,)).width:
             raise BadInput(f"distribute.layers = {pattern!r} matches no layer; the net has {', '.join(layout.names)}")
+    stack, why = Stack.of(module, layout, task)
     return World(task, module, data, shards, layout, layout.columns(patterns, outside=True), seed, rounds, dtype, place,
-                 stacks=probe(module, layout, data.x[:2]))
+                 probe(module, layout, data.x[:2]), stack, why)
 
 
 def world_of(experiment: Experiment, device: torch.device) -> World:

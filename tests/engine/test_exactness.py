@@ -105,13 +105,21 @@ def test_the_chunk_changes_no_bit_of_any_method(some, outcome, method, precision
 @nets
 @precisions
 @batch_sizes
-def test_one_by_one_is_chunk_one_and_within_tolerance_of_the_others(some, outcome, net, precision, batch):
+def test_one_by_one_is_within_tolerance_of_every_other_way(some, outcome, net, precision, batch):
     e = some(net=net, precision=precision, local=fl.SGD(batch=batch, lr=0.05))
-    alone, said = outcome(e, fl.OneByOne())
-    again, events = outcome(e, fl.Stacked(1))
-    assert torch.equal(alone, again) and said == events
-    together, _ = outcome(e, fl.Stacked(8))
-    assert float((alone - together).abs().max()) <= A_ROUND[precision] * e.rounds
+    alone, _ = outcome(e, fl.OneByOne())
+    for other in (fl.Stacked(1), fl.Stacked(8), fl.Stacked(1, way="vmap"), fl.Stacked(8, way="vmap")):
+        assert float((alone - outcome(e, other)[0]).abs().max()) <= A_ROUND[precision] * e.rounds, other
+
+
+@nets
+def test_threads_change_no_bits(some, outcome, net):
+    e = some(net=net, local=fl.SGD(lr=0.05))
+    for alone, pool in ((fl.OneByOne(), fl.OneByOne(3)), (fl.Stacked(3), fl.Stacked(3, workers=3)),
+                        (fl.Stacked(3, way="vmap"), fl.Stacked(3, way="vmap", workers=2))):
+        one, said = outcome(e, alone)
+        other, events = outcome(e, pool)
+        assert torch.equal(one, other) and said == events, pool
 
 
 def test_a_net_that_does_not_stack_runs_one_by_one_on_one_path(some, played, outcome):

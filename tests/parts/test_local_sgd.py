@@ -98,7 +98,7 @@ def test_step_sizes_over_the_rounds(line):
 
 def test_what_is_tampered_with_is_trained_on(line):
     # Client 0 told that all labels are 2: g = ((0 - 2) 1 + (0 - 2) 2)/2 = -3, w = 0.3.
-    assert ends(line(), tamper=lambda x, y: (x, y * 0 + 2)) == pytest.approx([0.3], abs=1e-15)
+    assert ends(line(), tamper=lambda x, y, who: (x, y * 0 + 2)) == pytest.approx([0.3], abs=1e-15)
 
 
 def test_a_stop_is_noticed(line):
