@@ -130,8 +130,8 @@ def test_a_disk_with_no_room_for_a_folder(six_rounds, tiny_disk):
 
 OUT_OF_MEMORY = """
 import resource, sys, fedlab_widgets as fl
-experiment = fl.Experiment(task="digits", partition=fl.IID(clients=40), net=fl.MLP(hidden=(500, 300)), rounds=9,
-                           local=fl.SGD(steps=1))
+experiment = fl.Experiment(task="digits", partition=fl.IID(clients=40), net=fl.MLP(hidden=(600, 400)), rounds=9,
+                           local=fl.SGD(steps=1))   # 45 MB of weights: more than the allocator ever keeps for later
 
 def stop():
     text = open(sys.argv[1] + "/events.jsonl").read()

@@ -228,6 +228,7 @@ function listen(model, st, changed, lost) {
     else if (!waiting && LIVE.includes(st.say.state) && now - heard > SILENT) ask();
   }, 1000);
   model.on("msg:custom", on);
+  model.on("comm_live_update", ask);   // the page saw its kernel go: ask, and nobody will answer
   ask();
-  return () => { model.off("msg:custom", on); clearInterval(watch); clearTimeout(timer); };
+  return () => { model.off("msg:custom", on); model.off("comm_live_update", ask); clearInterval(watch); clearTimeout(timer); };
 }
