@@ -56,9 +56,9 @@ def run(experiment: Experiment, out: str | Path | None = None, executor: Executo
         device: str | None = None, seeds: int = 1, *, progress: bool | None = None, stop: Stop = never) -> Run:
     """Run an experiment into a new folder (`./runs/<time>-<name>` when `out` is not given) and return it.
 
-    executor: `Stacked(chunk)` (default) or `OneByOne()`. device: "auto", "cpu", "cuda:0" …. seeds: how many runs, with
-    seed, seed + 1, …; the others are `Run.replicates`, in folders of their own under `out`. progress: draw a bar; by
-    default in a terminal or notebook. stop: polled between chunks and every few steps.
+    executor: `Stacked(…)` or `OneByOne(…)`; what suits the net when not given. device: "auto", "cpu", "cuda:0" ….
+    seeds: how many runs, with seed, seed + 1, …; the others are `Run.replicates`, in folders of their own under `out`.
+    progress: draw a bar; by default in a terminal or notebook. stop: polled between chunks and every few steps.
     Raises BadInput for wrong arguments and an existing folder, DiskProblem when it cannot be written. A run that fails
     (its model explodes, memory is short) is returned with `status == "failed"`, and a warning says why.
     """

@@ -77,7 +77,7 @@ def test_what_if_moves_the_parts_and_nothing_else(notebook):
     page.page.get_by_role("combobox", name="Speed").select_option(label="full speed")
     page.button("Start").click()
     page.wait_for("b.dataset.state === 'done'", 180)
-    panel = page.page.locator(".jp-OutputArea-output").first
+    panel = page.page.locator(".jp-OutputArea-output:has(.fedlab-lab)").first
     page.page.get_by_text("The model did not change. Nobody's prediction changed.").wait_for(timeout=90_000)
     page.shot("what-if-before")
     gap, parts = headline(panel), atoms(panel)
