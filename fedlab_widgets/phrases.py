@@ -74,7 +74,7 @@ def _mean(p):
 PHRASES: dict[type[Part], Callable[[Part], str]] = {
     tasks.Adult: lambda p: (
         "the UCI Adult census data (Becker & Kohavi 1996, doi 10.24432/C5XW20) with their official split, to predict "
-        f"an income above 50 000 dollars; the sensitive attribute, {p.sensitive}, was "
+        f"an income above 50,000 dollars; the sensitive attribute, {p.sensitive}, was "
         f"{'withheld from' if p.withhold else 'given to'} the model"),
     tasks.Mnist: lambda p: "MNIST (LeCun, Cortes & Burges) with its official split",
     tasks.Digits: lambda p: "the 8 × 8 digits of scikit-learn (Alpaydin & Kaynak 1998)",

@@ -23,7 +23,7 @@ def as_data(table: readers.Table, sensitive: str | None = None, favourable: int 
 
 @part
 class Adult(Classification):
-    """Who earns more than 50 000 dollars a year? US census answers of 1994, 32 561 to learn from, 16 281 to test on.
+    """Who earns more than 50,000 dollars a year? US census answers of 1994, 32,561 to learn from, 16,281 to test on.
 
     load: x [rows, about 90] float32, y 1 for ">50K", group the sensitive attribute. The official split; the sensitive
     attribute is withheld from x unless asked otherwise (other columns still tell of it).
@@ -39,7 +39,7 @@ class Adult(Classification):
 
 @part
 class Mnist(Classification):
-    """Handwritten digits, 60 000 to learn from and 10 000 to test on.
+    """Handwritten digits, 60,000 to learn from and 10,000 to test on.
 
     load: x [rows, 1, 28, 28] float32 standardised, y 0 to 9, no groups. 220 MB.
     Raises BadInput when the file is missing or damaged. Source: LeCun, Cortes, Burges, CC BY-SA 3.0.

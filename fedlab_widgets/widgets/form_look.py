@@ -83,6 +83,8 @@ button.fl-why:focus-visible { outline: 2px solid var(--jp-brand-color1); outline
 .fedlab-lab .widget-html-content { line-height: 1.4; height: auto; }
 :is(.fedlab-lab, .fl-what-if) .widget-inline-hbox { flex-wrap: wrap; height: auto; max-width: 100%; }
 :is(.fedlab-lab, .fl-what-if) .widget-inline-hbox > :is(select, input) { min-width: 4rem; max-width: 100%; }
+.fedlab-run-bar .widget-inline-hbox { width: max-content; }
+.fedlab-run-bar .widget-inline-hbox > * { width: auto; flex: 0 1 auto; }
 .fedlab-lab .widget-tab-contents { padding: 8px clamp(0px, 2%, 14px); }
 .fl-what-if .widget-toggle-buttons { height: auto; flex-wrap: wrap; max-width: 100%; }
 .fl-what-if .widget-toggle-buttons > .widget-toggle-button { max-width: 100%; }
