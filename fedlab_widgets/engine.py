@@ -45,13 +45,7 @@ def client_half(plan: Plan, state: State, stop: Stop, cohort: Cohort) -> Sent:
     e, world, ids = plan.experiment, plan.world, cohort.ids
     start = e.distribute.start(world, state, ids)
     keys = world.keys("training", cohort.round, ids)
-    tamper = None
-    if e.attack is not None and e.attack.poisons:
-        bad, poison = plan.lying(ids).to(world.device), world.keys("poison", cohort.round, ids)
-
-        def tamper(x, y, who):
-            return e.attack.poison(x, y, bad=bad[who], keys=poison[who], labels=len(world.data.labels))
-    trained = e.local.train(world, start, cohort, state.memory["local"].of(ids), keys, tamper, stop)
+    trained = e.local.train(world, start, cohort, state.memory["local"].of(ids), keys, plan.tamper(cohort), stop)
     blocks = {"update": world.sent.take(trained.end - start), **trained.extras}
     rows = torch.cat([blocks[b.name] for b in plan.space.blocks], dim=1) if trained.extras else blocks["update"]
     if e.privatise is not None:

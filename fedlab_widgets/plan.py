@@ -10,7 +10,7 @@ from torch import Tensor
 from . import seeds
 from .part import BadInput
 from .spec import Experiment
-from .types import Space, State, Table, World
+from .types import Cohort, Space, State, Table, Tamper, World
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,14 @@ class Plan:
             return torch.zeros(len(ids), dtype=torch.bool)
         place = torch.searchsorted(self.liars, ids).clamp(max=len(self.liars) - 1)
         return self.liars[place] == ids
+
+    def tamper(self, cohort: Cohort) -> Tamper | None:
+        """What the liars among these clients do to their batches; None where nobody poisons."""
+        attack, world = self.experiment.attack, self.world
+        if attack is None or not attack.poisons:
+            return None
+        bad, keys = self.lying(cohort.ids).to(world.device), world.keys("poison", cohort.round, cohort.ids)
+        return lambda x, y, who: attack.poison(x, y, bad[who], keys[who], len(world.data.labels))
 
 
 def prepare(experiment: Experiment, world: World) -> Plan:
