@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .evaluate.measure import ROWS
+from .evaluate.measure import ROWS, accuracies
 from .events import Evaluated, Event, Failed, RoundEnded, Started, Stopped
 from .part import BadInput
 from .plan import begin, prepare
@@ -104,9 +104,7 @@ class Run:
         table = pd.DataFrame(rows).set_index("client")
         counts = self.counts()
         if counts is not None:
-            n = counts.sum((1, 2, 3))
-            right = np.einsum("kgll->k", counts)
-            table["accuracy"] = np.divide(right, n, out=np.full(len(n), np.nan), where=n > 0)
+            table["accuracy"] = accuracies(counts)
         return table
 
     def counts(self, round: int | None = None) -> np.ndarray | None:

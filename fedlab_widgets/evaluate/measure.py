@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from ..events import Evaluated, Started
@@ -49,6 +50,12 @@ def _table(world, models, x, y, group, rows, place, clients):
     index = ((place * G + group.cpu()[rows]) * L + y.cpu()[rows]) * L + predicted
     counts = torch.bincount(index, minlength=clients * G * L * L).view(clients, G, L, L)
     return counts, torch.zeros(clients, dtype=torch.float64).index_add_(0, place, losses)
+
+
+def accuracies(counts: np.ndarray) -> np.ndarray:
+    """counts [client, group, label, prediction] -> each client's accuracy [client], NaN for one without rows."""
+    n, right = counts.sum((1, 2, 3)), np.einsum("kgll->k", counts)
+    return np.divide(right, n, out=np.full(len(n), np.nan), where=n > 0)
 
 
 def readings(e: Experiment, tables: Tables, round: int) -> Evaluated:

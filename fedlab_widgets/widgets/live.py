@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..evaluate.measure import accuracies
 from ..events import Evaluated, Event, RoundEnded, Started, Warned
 from ..part import Part
 from ..spec import Experiment
@@ -67,12 +68,6 @@ def _holder(e: Experiment, path: str) -> tuple[type, str]:
 
 def _some(texts: list[str]) -> str:
     return "; ".join(texts[:NAMED] + ["…"] * (len(texts) > NAMED))
-
-
-def accuracies(counts: np.ndarray) -> np.ndarray:
-    """counts [client, group, label, prediction] -> each client's accuracy [client], NaN for one without rows."""
-    n, right = counts.sum((1, 2, 3)), np.einsum("kgll->k", counts)
-    return np.divide(right, n, out=np.full(len(n), np.nan), where=n > 0)
 
 
 def warnings(events: Sequence[Event]) -> list[str]:

@@ -9,7 +9,7 @@ import torch
 
 import fedlab_widgets as fl
 from fedlab_widgets.bench import WORKS, compare, work
-from fedlab_widgets.world import build, pick_device, rows_of, world_of
+from fedlab_widgets.world import pick_device, rows_of, world_of
 
 
 @pytest.mark.parametrize(("name", "weights", "inputs"), [
@@ -27,7 +27,6 @@ def test_every_client_trains_on_as_many_rows_and_steps_as_said():
     assert world.clients == 1000 and set(world.shards.train.tolist()) == {45}
     assert e.local.steps_of(world.shards.train[:1], 45).tolist() == [3]      # 45 rows in batches of 16
     assert len(rows_of(e.task).y) == 56_000                                  # 56 - 11 held out = 45
-    assert build(e.net, world.data, 0) is not None
 
 
 def test_both_sides_take_the_same_steps_and_shares_add_up():
