@@ -24,9 +24,9 @@ class Columns:
         return sum(stop - start for start, stop in self.ranges)
 
     def take(self, rows: Tensor) -> Tensor:
-        """rows [..., P] -> the chosen columns [..., width]."""
-        if self.ranges == ((0, self.total),):
-            return rows
+        """rows [..., P] -> the chosen columns [..., width]; a view where they stand side by side."""
+        if len(self.ranges) == 1:
+            return rows[..., slice(*self.ranges[0])]
         return torch.cat([rows[..., a:b] for a, b in self.ranges] or [rows[..., :0]], dim=-1)
 
     def put(self, rows: Tensor, into: Tensor | None = None) -> Tensor:

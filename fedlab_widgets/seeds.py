@@ -48,10 +48,8 @@ def philox(counter: tuple, key: tuple) -> list[Tensor]:
         words = [torch.as_tensor(w, dtype=torch.int64, device=device) for w in (*counter, *key)]
         shape = torch.broadcast_shapes(*(w.shape for w in words))
         return _ten_rounds(*(w.expand(shape) for w in words[:4]), *words[4:])
-    # The same operators in NumPy, whose calls cost a third. Of single numbers it would warn that products wrap.
     arrays = [w.numpy() if isinstance(w, Tensor) else np.int64(w) for w in (*counter, *key)]
-    shape = np.broadcast_shapes(*(a.shape for a in arrays))
-    return [torch.from_numpy(a).reshape(shape) for a in _ten_rounds(*map(np.atleast_1d, arrays))]
+    return [torch.from_numpy(w) for w in _ten_rounds_in_numpy(*arrays)]
 
 
 def _ten_rounds(c0, c1, c2, c3, k0, k1) -> list:
@@ -63,6 +61,29 @@ def _ten_rounds(c0, c1, c2, c3, k0, k1) -> list:
         c2 = ((p0 >> 32) ^ c3 ^ (k1 + r * _WEYL[1])) & _MASK
         c1, c3 = p1, p0
     return [c0, c1 & _MASK, c2, c3 & _MASK]
+
+
+def _ten_rounds_in_numpy(c0, c1, c2, c3, k0, k1) -> list:
+    """The same, both halves of a block side by side and in place: draws are small, and what costs are the calls."""
+    shape = np.broadcast_shapes(*(np.shape(w) for w in (c0, c1, c2, c3, k0, k1)))
+    high, low, product, other = np.empty((4, 2, *shape), np.int64)
+    high[0], high[1], low[0], low[1] = c0, c2, c1, c3
+    key = np.empty((2, *np.broadcast_shapes(np.shape(k0), np.shape(k1))), np.int64)
+    key[0], key[1] = k0, k1
+    key = key.reshape(2, *[1] * (len(shape) - key.ndim + 1), *key.shape[1:])   # lined up with `high` for broadcasting
+    column = (2, *[1] * len(shape))
+    times, plus = np.array(_MULTIPLIERS).reshape(column), np.array(_WEYL).reshape(column)
+    for _ in range(10):
+        np.multiply(high, times, out=product)
+        crossed = product[::-1]
+        np.right_shift(crossed, 32, out=high)
+        high ^= low
+        high ^= key
+        high &= _MASK
+        key = key + plus
+        low, product, other = crossed, other, product
+    low = low & _MASK
+    return [high[0, ...], low[0, ...], high[1, ...], low[1, ...]]
 
 
 def keys(seed: int, purpose: str, round: int, clients: Tensor | int, device=None) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -85,30 +84,3 @@ class Shards:
         flat = rows.flatten()
         return (self.x.index_select(0, flat).view(*rows.shape, *self.x.shape[1:]),
                 self.y.index_select(0, flat).view(rows.shape))
-
-    def batches(self, ids: Tensor, keys: Tensor, batch: int, total: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Mini-batches of clients ids [C] side by side: row indices [A, B] and which of them are real [A, B].
-
-        Each client goes through its own rows in its own order (keys [C]), anew each epoch of ceil(n / batch) steps, and
-        rests after its `total` [C] steps, which must not rise: the first A clients are at work. What it sees depends on
-        its key and rows alone, not on who else is there. A is at least 2 where C is: products of one take other
-        kernels.
-        """
-        device, sizes, keys = self.y.device, self.train[ids], keys.cpu()
-        per_epoch = ((sizes + batch - 1) // batch).clamp(min=1)
-        width = max(int(sizes.max()), 1)
-        order = torch.zeros(len(ids), width, dtype=torch.int64)
-        base, lane = self.offsets[ids][:, None], torch.arange(batch)
-        steps = int(total.max())
-        at_work = (total[None] > torch.arange(steps)[:, None]).sum(1).clamp(min=min(2, len(ids))).tolist()
-        for t, a in enumerate(at_work):
-            fresh = (t % per_epoch[:a] == 0) & (t < total[:a])
-            if fresh.any():
-                which = fresh.nonzero()[:, 0]
-                epoch = t // per_epoch[which]
-                order[which] = seeds.permutations(seeds.fold(keys[which], epoch), width, sizes[which])
-            place = (t % per_epoch[:a])[:, None] * batch + lane
-            real = (place < sizes[:a, None]) & (t < total[:a])[:, None]
-            rows = base[:a] + order[:a].gather(1, place.clamp(max=width - 1))
-            # A place beyond the client's rows reads row 0 of the data, and counts for nothing.
-            yield torch.where(real, rows, 0).to(device), real.to(device)

@@ -218,6 +218,7 @@ class Encode(Part):
 
     slot = "encode"
     takes: ClassVar[frozenset[Kind]] = frozenset(Kind)
+    smooth: ClassVar[bool] = True   # whether rounding errors in a row stay as small, and no entry changes its place
 
     def init(self, world: World, space: Space) -> Memory:
         return Memory()

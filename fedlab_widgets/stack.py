@@ -1,10 +1,11 @@
 """Nets of linear layers with pointwise steps between them, written out by hand for C clients at once: forward, backward
 without autograd, and an update that goes straight into the weights, so that no gradient is ever held.
+
+The functions are plain enough for TorchScript (hence no postponed annotations here): `local.fused` runs them so.
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,29 +13,85 @@ from torch import Tensor, nn
 from .layout import Layout
 from .slots import Classification, Task
 
-# What may stand between linear layers: the step itself, and its slope from what it gave (a) and what came back (d).
-SLOPES = {nn.ReLU: (torch.relu, lambda a, d: d.mul_(a > 0)),
-          nn.Tanh: (torch.tanh, lambda a, d: d.mul_(1 - a * a)),
-          nn.Sigmoid: (torch.sigmoid, lambda a, d: d.mul_(a * (1 - a)))}
+AFTER = {nn.ReLU: 1, nn.Tanh: 2, nn.Sigmoid: 3}   # what may stand between linear layers; 0 is nothing
 
 
-@dataclass(frozen=True)
-class Dense:
-    """A linear layer: where its weight [outputs, inputs] and bias [outputs] lie in the flat row; `after` follows it."""
+class Dense(NamedTuple):
+    """A linear layer: where its weight [outputs, inputs] and bias [outputs] (-1: none) lie in the flat row; `after`
+    follows it."""
 
     inputs: int
     outputs: int
     weight: int
-    bias: int | None = None
-    after: type[nn.Module] | None = None
+    bias: int
+    after: int
 
-    def weights(self, rows: Tensor) -> Tensor:
-        """rows [C, P] -> a view [C, outputs, inputs]."""
-        return rows[:, self.weight:self.weight + self.inputs * self.outputs].view(-1, self.outputs, self.inputs)
 
-    def biases(self, rows: Tensor) -> Tensor | None:
-        """rows [C, P] -> a view [C, outputs]."""
-        return None if self.bias is None else rows[:, self.bias:self.bias + self.outputs]
+def weights(layer: Dense, rows: Tensor) -> Tensor:
+    """rows [C, P] -> a view [C, outputs, inputs]."""
+    return rows[:, layer.weight:layer.weight + layer.inputs * layer.outputs].view(-1, layer.outputs, layer.inputs)
+
+
+def biases(layer: Dense, rows: Tensor) -> Tensor:
+    """rows [C, P] -> a view [C, outputs]."""
+    return rows[:, layer.bias:layer.bias + layer.outputs]
+
+
+def pointwise(after: int, x: Tensor) -> Tensor:
+    return torch.relu(x) if after == 1 else torch.tanh(x) if after == 2 else torch.sigmoid(x) if after == 3 else x
+
+
+def slope(after: int, a: Tensor, d: Tensor) -> Tensor:
+    """What comes back through a pointwise step that gave a, of what came back to it, d."""
+    if after == 1:
+        return torch.ops.aten.threshold_backward(d, a, 0.0)
+    return d.mul_(1 - a * a) if after == 2 else d.mul_(a * (1 - a)) if after == 3 else d
+
+
+def forward(layers: list[Dense], w: Tensor, x: Tensor) -> list[Tensor]:
+    """w [C, P], x [C, B, ...] -> the input of every layer, and last the outputs [C, B, K]."""
+    seen = [x.flatten(2)]
+    for layer in layers:
+        weight = weights(layer, w).transpose(1, 2)
+        if layer.bias < 0:
+            out = torch.bmm(seen[-1], weight)
+        else:
+            out = torch.baddbmm(biases(layer, w).unsqueeze(1), seen[-1], weight)
+        seen.append(pointwise(layer.after, out))
+    return seen
+
+
+def errors(layers: list[Dense], w: Tensor, x: Tensor, y: Tensor,
+           share: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    """The inputs and the errors [C, B, outputs] of every layer, and the mean losses [C].
+
+    Of each client's mean cross-entropy; x [C, B, ...], y [C, B], share [C, B] what each row counts in the mean. A
+    client whose rows count for nothing has errors of zero. A layer's gradient is errors^T inputs, and for its bias the
+    sum of the errors.
+    """
+    seen = forward(layers, w, x)
+    logs, picked = seen.pop().log_softmax(-1), y.unsqueeze(-1)
+    losses = -(logs.gather(-1, picked).squeeze(-1) * share).sum(1)
+    d = logs.exp_()
+    d.scatter_add_(-1, picked, torch.full([1, 1, 1], -1.0, dtype=d.dtype, device=d.device).expand_as(picked))
+    found = [d.mul_(share.unsqueeze(-1))]
+    for i in range(len(layers) - 1, 0, -1):
+        d = torch.bmm(found[-1], weights(layers[i], w))
+        found.append(slope(layers[i - 1].after, seen[i], d))
+    found.reverse()
+    return seen, found, losses
+
+
+def add(layers: list[Dense], into: Tensor, seen: list[Tensor], found: list[Tensor], alpha: float) -> None:
+    """into [C, P] += alpha gradient, in place, from what `errors` gave; columns of padding are left alone."""
+    for i, layer in enumerate(layers):
+        weight, d = weights(layer, into), found[i]
+        if layer.outputs < 16:   # a narrow product in place costs more (5x at 2) than one beside it and a sum
+            weight.add_(torch.bmm(d.transpose(1, 2), seen[i]), alpha=alpha)
+        else:
+            weight.baddbmm_(d.transpose(1, 2), seen[i], alpha=alpha)
+        if layer.bias >= 0:
+            biases(layer, into).add_(d.sum(1), alpha=alpha)
 
 
 @dataclass(frozen=True)
@@ -44,7 +101,7 @@ class Stack:
     layers: tuple[Dense, ...]
 
     @classmethod
-    def of(cls, net: nn.Module, layout: Layout, task: Task) -> tuple[Stack | None, str]:
+    def of(cls, net: nn.Module, layout: Layout, task: Task) -> tuple["Stack | None", str]:
         """(the net as a stack, "") or (None, why it is none)."""
         if type(task).loss is not Classification.loss:
             return None, f"task {task.name} has a loss of its own"
@@ -58,46 +115,22 @@ class Stack:
                 if any(name not in layout.names for name in names):
                     return None, f"layer {i} shares or freezes its weights"
                 at = [layout.offsets[layout.names.index(name)] for name in names]
-                layers.append(Dense(module.in_features, module.out_features, at[0], at[1] if len(at) > 1 else None))
-            elif kind in SLOPES and layers and layers[-1].after is None:
-                layers[-1] = replace(layers[-1], after=kind)
+                layers.append(Dense(module.in_features, module.out_features, at[0], at[1] if len(at) > 1 else -1, 0))
+            elif kind in AFTER and layers and layers[-1].after == 0:
+                layers[-1] = layers[-1]._replace(after=AFTER[kind])
             elif not (kind is nn.Flatten and not layers and (module.start_dim, module.end_dim) == (1, -1)):
                 return None, f"layer {i} is {kind.__name__}"
-        if not layers or layers[-1].after is not None:
+        if not layers or layers[-1].after:
             return None, "its last layer is not linear"
         return cls(tuple(layers)), ""
 
-    def forward(self, w: Tensor, x: Tensor) -> list[Tensor]:
-        """w [C, P], x [C, B, ...] -> the input of every layer, and last the outputs [C, B, K]."""
-        seen = [x.flatten(2)]
-        for layer in self.layers:
-            bias, weight = layer.biases(w), layer.weights(w).transpose(1, 2)
-            out = torch.bmm(seen[-1], weight) if bias is None else torch.baddbmm(bias[:, None], seen[-1], weight)
-            seen.append(out if layer.after is None else SLOPES[layer.after][0](out))
-        return seen
+    def forward(self, w: Tensor, x: Tensor) -> Tensor:
+        """Outputs [C, B, K] of rows x [C, B, ...] under weights w [C, P]."""
+        return forward(self.layers, w, x)[-1]
 
-    def errors(self, w: Tensor, x: Tensor, y: Tensor, real: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
-        """The inputs and the errors [C, B, outputs] of every layer, and the mean losses [C].
-
-        Of each client's mean cross-entropy over its real rows; x [C, B, ...], y and real [C, B]. A client without real
-        rows has errors of zero. A layer's gradient is errors^T inputs, and for its bias the sum of the errors.
-        """
-        seen = self.forward(w, x)
-        logs, picked = seen.pop().log_softmax(-1), y[..., None]
-        share = real / real.sum(1, keepdim=True).clamp(min=1).to(logs.dtype)
-        losses = -(logs.gather(-1, picked)[..., 0] * share).sum(1)
-        d = logs.exp_()
-        d.scatter_add_(-1, picked, d.new_full((1, 1, 1), -1.0).expand(picked.shape))
-        errors = [d.mul_(share[..., None])]
-        for i in range(len(self.layers) - 1, 0, -1):
-            d = torch.bmm(errors[-1], self.layers[i].weights(w))
-            after = self.layers[i - 1].after
-            errors.append(d if after is None else SLOPES[after][1](seen[i], d))
-        return seen, errors[::-1], losses
-
-    def add(self, into: Tensor, seen: list[Tensor], errors: list[Tensor], alpha: float) -> None:
-        """into [C, P] += alpha gradient, in place; columns of padding are left alone."""
-        for layer, a, d in zip(self.layers, seen, errors, strict=True):
-            layer.weights(into).baddbmm_(d.transpose(1, 2), a, alpha=alpha)
-            if layer.bias is not None:
-                layer.biases(into).add_(d.sum(1), alpha=alpha)
+    def gradient(self, w: Tensor, x: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradient [C, P] of each client's mean loss, and the losses [C]."""
+        g = torch.zeros_like(w)
+        seen, found, losses = errors(self.layers, w, x, y, share)
+        add(self.layers, g, seen, found, 1.0)
+        return g, losses

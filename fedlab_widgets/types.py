@@ -205,7 +205,7 @@ class World:
     def forward(self, w: Tensor, x: Tensor) -> Tensor:
         """Outputs [C, B, K] of C nets with weights w [C, P], each on its own rows x [C, B, ...]."""
         if self.stack is not None:
-            return self.stack.forward(w, x)[-1]
+            return self.stack.forward(w, x)
         if self.stacks:
             return torch.vmap(self._one)(w, x)
         return torch.stack([self._one(row, rows) for row, rows in zip(w, x, strict=True)])
@@ -213,23 +213,19 @@ class World:
     def _one(self, w: Tensor, x: Tensor) -> Tensor:
         return torch.func.functional_call(_mine(self.net), self.layout.views(w), (x,))
 
-    def losses(self, w: Tensor, x: Tensor, y: Tensor, real: Tensor) -> Tensor:
-        """Mean loss [C] of each client over its real rows; x [C, B, ...], y and real [C, B]."""
-        each = self.task.loss(self.forward(w, x), y)
-        return (each * real).sum(1) / real.sum(1).clamp(min=1)
+    def losses(self, w: Tensor, x: Tensor, y: Tensor, share: Tensor) -> Tensor:
+        """Mean loss [C] of each client; x [C, B, ...], y [C, B], share [C, B] what each row counts in it."""
+        return (self.task.loss(self.forward(w, x), y) * share).sum(1)
 
-    def gradient(self, w: Tensor, x: Tensor, y: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+    def gradient(self, w: Tensor, x: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
         """The gradient [C, P] and mean loss [C] of each client at its own weights w [C, P].
 
         Clients share no weights, so the gradient of the sum of their losses holds each one's own in its row.
         """
         if self.stack is not None:
-            g = torch.zeros_like(w)
-            seen, errors, losses = self.stack.errors(w, x, y, real)
-            self.stack.add(g, seen, errors, 1.0)
-            return g, losses
+            return self.stack.gradient(w, x, y, share)
         w = w.detach().requires_grad_()
-        losses = self.losses(w, x, y, real)
+        losses = self.losses(w, x, y, share)
         return torch.autograd.grad(losses.sum(), w)[0], losses.detach()
 
 

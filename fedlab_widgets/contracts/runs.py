@@ -49,6 +49,8 @@ def all_rounds(case):
 @contract("stacked", *TRAINING)
 def stacked(case):
     """Clients side by side and one by one end at the same model, within 1e-12 a round in float64."""
+    if not getattr(case.part, "smooth", True):
+        raise Skip("what it does jumps with a rounding error; the other contracts give it the same rows")
     plan = case.plan(precision="float64")
     side, _ = run(plan, 2, executor=Stacked(CLIENTS))
     for name, executor in (("one by one", OneByOne()), ("in chunks of 1", Stacked(1))):

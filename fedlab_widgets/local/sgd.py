@@ -8,6 +8,7 @@ from pydantic import Field
 from ..part import part, slots
 from ..slots import Correct, Local
 from ..types import Block, Interrupted, Memory, Space, Trained
+from .batches import batches
 from .walk import Walk
 
 POLL = 8  # steps between two looks at the stop flag
@@ -74,13 +75,11 @@ class SGD(Local):
         start = start[who] if mixed and start.stride(0) else start
         mines = [mine.under(str(i)) for i in range(len(self.correct))]
         walk = Walk(self, world, start, mines, lr)
-        for t, (rows, real) in enumerate(shards.batches(cohort.ids[order], keys.cpu()[order], batch, total[order])):
-            if t % POLL == 0 and stop():
+        lies = None if tamper is None else lambda x, y: tamper(x, y, who[:len(x)])
+        for steps in batches(shards, cohort.ids[order], keys.cpu()[order], batch, total[order], world.dtype, POLL):
+            if stop():
                 raise Interrupted
-            x, y = shards.gather(rows)
-            if tamper is not None:
-                x, y = tamper(x, y, who[:len(rows)])
-            walk.step(x, y, real)
+            walk.go(steps, lies)
         extras, own = {}, {}
         for i, (correct, its) in enumerate(zip(self.correct, mines, strict=True)):
             blocks, kept = correct.finish(world, start, walk.w, lr * walk.taken[:, None], its)

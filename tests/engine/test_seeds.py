@@ -44,6 +44,12 @@ def test_philox_gives_the_published_vectors(counter, key, expected):
     assert [w.tolist() for w in seeds.philox(counter, key)] == [[e, e] for e in expected]
 
 
+@pytest.mark.parametrize("counter, key, expected", VECTORS)
+def test_the_operators_of_other_devices_give_them_too(counter, key, expected):
+    words = [torch.tensor([w, w]) for w in (*counter, *key)]
+    assert [w.tolist() for w in seeds._ten_rounds(*words)] == [[e, e] for e in expected]
+
+
 def fingerprint():
     """A few numbers of each draw; they may never change, or old experiments would not replay."""
     key = seeds.keys(2**62 + 3, "pinned", 9, torch.tensor([0, 2**40]))
