@@ -253,8 +253,7 @@ def _draw(keys: Tensor, n: int, per_block: int, dtype: torch.dtype, transform) -
         block = torch.arange(left, min(left + columns, blocks), device=keys.device)
         for top in range(0, len(flat), rows):
             words = philox((*_halves(block), _DRAW, 0), _halves(flat[top : top + rows]))
+            values = torch.stack(transform(words), dim=-1).flatten(1)
             part = out[top : top + rows, left * per_block : (left + columns) * per_block]
-            for i, values in enumerate(transform(words)):
-                into = part[:, i::per_block]
-                into.copy_(values[:, : into.shape[1]])
+            part.copy_(values[:, : part.shape[1]])
     return out.reshape(*keys.shape, n)

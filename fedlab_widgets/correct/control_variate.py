@@ -30,10 +30,9 @@ class ControlVariate(Correct):
         return 0.0, world.sent.put(mine.shared["c"] - mine.own["c"])
 
     def finish(self, world, start, end, path, mine):
-        old = mine.own["c"]
         drift = world.sent.take(start - end) / path.clamp(min=torch.finfo(path.dtype).tiny)
-        new = torch.where(path > 0, old - mine.shared["c"] + drift, old)   # who took no step learnt nothing
-        return {"control": new - old}, {"c": new}
+        change = drift.sub_(mine.shared["c"]).mul_(path > 0)   # who took no step learnt nothing
+        return {"control": change}, {"c": mine.own["c"] + change}
 
     def fold(self, world, value, memory, share):
         return Memory(memory.own, {"c": memory.shared["c"] + share * value["control"]})

@@ -17,4 +17,5 @@ class Proximal(Correct):
     mu: float = Field(0.01, ge=0, le=100, description="strength of the pull back to the global model")
 
     def affine(self, world, start, mine):
-        return self.mu, -self.mu * start
+        row = start if start.stride(0) else start[:1]   # one row where all start alike
+        return self.mu, (-self.mu * row).expand_as(start)

@@ -1,5 +1,7 @@
+import numpy as np
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from ..part import part
 from ..slots import VALUES, Encode
@@ -47,14 +49,30 @@ class TopK(Encode):
         places, at = [], 0
         for block in space.blocks:
             part = rows[:, at:at + block.width]
-            places.append(part.abs().topk(self.kept(block.width), dim=1, sorted=False).indices.sort(dim=1).values + at)
+            places.append(largest(part, self.kept(block.width)) + at)
             at += block.width
         places = torch.cat(places, dim=1)
         arrays = {"places": places.to(torch.int32), "values": rows.gather(1, places)}
         if self.feedback:
-            mine = Memory({"residual": rows.scatter(1, places, 0.0)}, mine.shared)
+            mine = Memory({"residual": rows.scatter_(1, places, 0.0)}, mine.shared)
         return arrays, mine
 
     def decode(self, arrays, space):
         rows = arrays["values"].new_zeros(len(arrays["values"]), space.width)
-        return rows.scatter(1, arrays["places"].long(), arrays["values"])
+        return rows.scatter_(1, arrays["places"].long(), arrays["values"])
+
+
+def largest(rows: Tensor, k: int) -> Tensor:
+    """The places [C, k], ascending, of the k entries of largest size in each of rows [C, W].
+
+    >>> largest(torch.tensor([[1.0, -3.0, 2.0, 0.5]]), 2).tolist()
+    [[1, 2]]
+    """
+    size = rows.abs()
+    if rows.device.type == "cpu":   # NumPy finds the k-th largest in a third of the time that torch's topk takes
+        count, width = size.shape
+        chosen = size >= torch.from_numpy(np.partition(size.numpy(), width - k, axis=1)[:, width - k, None])
+        places = chosen.numpy().ravel().nonzero()[0]
+        if len(places) == count * k and count:
+            return torch.from_numpy(places).view(count, k) % width
+    return size.topk(k, dim=1, sorted=False).indices.sort(dim=1).values   # a GPU, equal sizes, or no number

@@ -1,5 +1,7 @@
 import math
 
+import torch
+
 from ..part import part
 from ..slots import Evaluate
 
@@ -18,7 +20,7 @@ class Accuracy(Evaluate):
         rows = tables.counts.sum((1, 2, 3))
         each = (right / rows)[rows > 0]
         n = int(tables.test_counts.sum())
-        figures = [float(f(each)) if len(each) else math.nan for f in (lambda v: v.mean(), min, max)]
+        figures = [float(f(each)) if len(each) else math.nan for f in (torch.mean, torch.min, torch.max)]
         return {"accuracy": float(tables.test_counts.diagonal(dim1=-2, dim2=-1).sum()) / n if n else math.nan,
                 "loss": tables.test_loss / n if n else math.nan,
                 **dict(zip(("mean_client", "worst_client", "best_client"), figures, strict=True))}

@@ -12,7 +12,7 @@ from ..spec import Experiment
 from ..types import State, Tables
 
 LARGEST_TABLE = 20_000   # counts above which an event leaves the table out
-ROWS = 8192   # rows that go through a net at once
+ROWS = 1024   # rows that go through a net at once: more no longer fit a cache, and cost 2x each
 
 
 @torch.no_grad()
