@@ -86,10 +86,18 @@ class Layout:
             row[at:at + tensor.numel()] = tensor.detach().reshape(-1).to(row)
         return row
 
-    def views(self, row: Tensor) -> dict[str, Tensor]:
-        """row [P] (or one lane of [C, P] under vmap) as the net's named tensors; nothing is copied."""
-        return {name: row[at:at + shape.numel()].view(shape)
+    def views(self, rows: Tensor) -> dict[str, Tensor]:
+        """rows [..., P] as the net's named tensors [..., *shape]; nothing is copied."""
+        return {name: rows[..., at:at + shape.numel()].view(*rows.shape[:-1], *shape)
                 for name, shape, at in zip(self.names, self.shapes, self.offsets, strict=True)}
+
+    def rows(self, views: dict[str, Tensor]) -> Tensor:
+        """The inverse of `views` for [C, *shape], with zeros for padding."""
+        first = views[self.names[0]]
+        rows = first.new_zeros(len(first), self.total)
+        for into, tensor in zip(self.views(rows).values(), views.values(), strict=True):
+            into.copy_(tensor)
+        return rows
 
 
 def _trained(net: nn.Module) -> list[tuple[str, nn.Parameter]]:

@@ -204,29 +204,30 @@ class World:
 
     def forward(self, w: Tensor, x: Tensor) -> Tensor:
         """Outputs [C, B, K] of C nets with weights w [C, P], each on its own rows x [C, B, ...]."""
-        if self.stack is not None:
-            return self.stack.forward(w, x)
+        return self._nets(self.layout.views(w), x) if self.stack is None else self.stack.forward(w, x)
+
+    def _nets(self, tensors: dict[str, Tensor], x: Tensor) -> Tensor:
+        """The same of the nets' named tensors [C, *shape]."""
         if self.stacks:
-            return torch.vmap(self._one)(w, x)
-        return torch.stack([self._one(row, rows) for row, rows in zip(w, x, strict=True)])
+            return torch.vmap(self._one)(tensors, x)
+        return torch.stack([self._one({n: t[i] for n, t in tensors.items()}, rows) for i, rows in enumerate(x)])
 
-    def _one(self, w: Tensor, x: Tensor) -> Tensor:
-        return torch.func.functional_call(_mine(self.net), self.layout.views(w), (x,))
-
-    def losses(self, w: Tensor, x: Tensor, y: Tensor, share: Tensor) -> Tensor:
-        """Mean loss [C] of each client; x [C, B, ...], y [C, B], share [C, B] what each row counts in it."""
-        return (self.task.loss(self.forward(w, x), y) * share).sum(1)
+    def _one(self, tensors: dict[str, Tensor], x: Tensor) -> Tensor:
+        return torch.func.functional_call(_mine(self.net), tensors, (x,))
 
     def gradient(self, w: Tensor, x: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
         """The gradient [C, P] and mean loss [C] of each client at its own weights w [C, P].
 
-        Clients share no weights, so the gradient of the sum of their losses holds each one's own in its row.
+        x [C, B, ...], y [C, B], share [C, B] what each row counts in its client's mean. Clients share no weights, so
+        the gradient of the sum of their losses holds each one's own in its row.
         """
         if self.stack is not None:
             return self.stack.gradient(w, x, y, share)
-        w = w.detach().requires_grad_()
-        losses = self.losses(w, x, y, share)
-        return torch.autograd.grad(losses.sum(), w)[0], losses.detach()
+        # Tensors of their own, not slices of one row: autograd would fill a whole [C, P] with zeros for each slice.
+        tensors = {name: t.detach().requires_grad_() for name, t in self.layout.views(w).items()}
+        losses = (self.task.loss(self._nets(tensors, x), y) * share).sum(1)
+        found = torch.autograd.grad(losses.sum(), tuple(tensors.values()), materialize_grads=True)
+        return self.layout.rows(dict(zip(tensors, found, strict=True))), losses.detach()
 
 
 _NETS = threading.local()
