@@ -42,7 +42,8 @@ def _corrected(e: Experiment, *correct) -> SGD:
     return SGD(lr=e.local.lr, batch=e.local.batch, correct=correct)
 
 
-def extras(name: str, repeats: int = 5, executor: Executor | None = None, device: str | None = None) -> dict[str, float]:
+def extras(name: str, repeats: int = 5, executor: Executor | None = None,
+           device: str | None = None) -> dict[str, float]:
     """Median time of a round over that of FedAvg, less one: 0.1 is ten per cent more. Raises BadInput for a name."""
     runs, took = {}, {}
     for what, e in variants(name, 2 * repeats + 2).items():

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from ..part import part, slots
 from ..slots import Correct, Local
-from ..types import Block, Interrupted, Memory, Space, Trained
+from ..types import Block, Memory, Space, Trained
 from .batches import batches
 from .walk import Walk
 
@@ -76,10 +76,8 @@ class SGD(Local):
         mines = [mine.under(str(i)) for i in range(len(self.correct))]
         walk = Walk(self, world, start, mines, lr)
         lies = None if tamper is None else lambda x, y: tamper(x, y, who[:len(x)])
-        for steps in batches(shards, cohort.ids[order], keys.cpu()[order], batch, total[order], world.dtype, POLL):
-            if stop():
-                raise Interrupted
-            walk.go(steps, lies)
+        pieces = batches(shards, cohort.ids[order], keys.cpu()[order], batch, total[order], world.dtype, POLL)
+        walk.go(pieces, lies, stop)
         extras, own = {}, {}
         for i, (correct, its) in enumerate(zip(self.correct, mines, strict=True)):
             blocks, kept = correct.finish(world, start, walk.w, lr * walk.taken[:, None], its)

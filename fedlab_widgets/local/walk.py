@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import torch
 
+from ..types import Interrupted
 from .fused import scripted
+from .still import Still
 
 
 class Walk:
@@ -25,16 +27,26 @@ class Walk:
         # Steps that are affine in the gradient of a net written out by hand go straight into the weights.
         self.fused = world.stack is not None and not self.general and sgd.clip is None
 
-    def go(self, steps, tamper):
-        """The steps of a `batches.Steps`. tamper(x, y) is what liars do to the rows x, y of the first A clients."""
-        x, y = self.world.shards.x, self.world.shards.y
-        if self.fused and tamper is None:
-            scripted()(list(self.world.stack.layers), self.w, x, y, *steps, self.lr, self.pull + self.sgd.weight_decay,
-                       self.push, self.speed, self.sgd.momentum, self.taken, self.loss)
-            return
-        for rows, share, alive, a in zip(*steps, strict=True):
-            x, y = self.world.shards.gather(rows[:a])
-            self.step(*(tamper(x, y) if tamper else (x, y)), share[:a], alive[:a])
+    def go(self, pieces, tamper, stop):
+        """The steps of `batches.Steps`, piece by piece. tamper(x, y) is what liars do to the rows of the first A
+        clients. Raises Interrupted when `stop` says so."""
+        by_hand = self.fused and tamper is None
+        still = Still.of(self) if by_hand and self.world.device.type == "cuda" else None
+        for steps in pieces:
+            if stop():
+                raise Interrupted
+            if still is not None:
+                still.go(steps)
+            elif by_hand:
+                scripted()(list(self.world.stack.layers), self.w, self.world.shards.x, self.world.shards.y, *steps,
+                           self.lr, self.pull + self.sgd.weight_decay, self.push, self.speed, self.sgd.momentum,
+                           self.taken, self.loss)
+            else:
+                for rows, share, alive, a in zip(*steps, strict=True):
+                    x, y = self.world.shards.gather(rows[:a])
+                    self.step(*(tamper(x, y) if tamper else (x, y)), share[:a], alive[:a])
+        if still is not None:
+            self.w, self.taken, self.loss = still.end()
 
     def step(self, x, y, share, alive):
         """One step of the first A clients on x [A, B, ...], with the gradient [A, P] in hand."""
