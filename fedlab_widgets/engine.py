@@ -21,12 +21,12 @@ from torch import Tensor
 
 from .evaluate.measure import measure, readings, slow_readings, started
 from .events import Event, Failed, RoundEnded, Stopped, Warned
-from .executors import Executor
+from .executors import Executor, TooBig
+from .folding import blocks
 from .plan import Plan, downlink
 from .spec import Experiment
 from .types import Cohort, Interrupted, Payload, State, Stop, never
 
-BLOCK = 16            # clients folded at a time, whatever the chunk: sums come out the same bit for bit
 SLOW_READINGS = 10    # rounds between two readings of what is too slow for every round
 
 
@@ -64,8 +64,7 @@ def server_half(plan: Plan, rows: Iterator[Tensor], cohort: Cohort) -> Tensor | 
     """
     e, world = plan.experiment, plan.world
     weights = e.aggregate.weigh(cohort.sizes) * cohort.weights
-    if e.attack is not None:
-        rows = _lies(plan, rows, cohort)
+    rows = rows if e.attack is None else _lies(plan, rows, cohort)
     total, at = None, 0
     for block in blocks(rows):
         if e.privatise is not None:
@@ -88,18 +87,6 @@ def _lies(plan: Plan, rows: Iterator[Tensor], cohort: Cohort) -> Iterator[Tensor
         at += len(some)
 
 
-def blocks(rows: Iterator[Tensor], size: int = BLOCK) -> Iterator[Tensor]:
-    """The same rows in blocks of `size`, however they come."""
-    held = None
-    for some in rows:
-        held = some if held is None else torch.cat([held, some])
-        while len(held) >= size:
-            yield held[:size]
-            held = held[size:]
-    if held is not None and len(held):
-        yield held
-
-
 def advance(plan: Plan, state: State, executor: Executor, stop: Stop) -> tuple[State, list[Event]]:
     """One server update. Raises Interrupted when `stop` says so; the state given stays valid then."""
     e, world, began = plan.experiment, plan.world, time.perf_counter()
@@ -111,7 +98,11 @@ def advance(plan: Plan, state: State, executor: Executor, stop: Stop) -> tuple[S
             sent.append(replace(came, payload=replace(came.payload, tensors={})))   # what was on the wire may go
             yield e.encode.decode(came.payload.tensors, plan.space)
 
-    value, events = server_half(plan, rows(), cohort), []
+    try:
+        value, events = server_half(plan, rows(), cohort), []
+    except Exception as error:   # so far nothing of the state was written
+        executor.lessen(error)
+        raise
     due = replace(state, round=cohort.round, time=cohort.time, trips=state.trips + len(cohort))
     if value is None:
         events.append(Warned(cohort.round, "nobody took part in this round: the model stays as it was"))
@@ -160,16 +151,22 @@ def rounds(plan: Plan, state: State, executor: Executor, stop: Stop = never,
     with ThreadPoolExecutor(1, "readings") as pool:
         later: Future | None = None
         while state.round < e.rounds:
+            again = None
             try:
                 if stop():
                     raise Interrupted
                 state, events = advance(plan, state, executor, stop)
+            except TooBig as short:
+                executor, again = short.smaller, Warned(state.round + 1, str(short))
             except (Interrupted, FloatingPointError) as end:
                 if later is not None:
                     yield later.result(), state
                 yield (Stopped(state.round, "stopped") if isinstance(end, Interrupted) else
                        Failed(state.round, exploded(e, state.round + 1))), state
                 return
+            if again is not None:   # outside the handler, which would hold on to what did not fit
+                yield again, None
+                continue
             if later is not None:
                 yield later.result(), None
                 later = None

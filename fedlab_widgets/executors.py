@@ -24,6 +24,19 @@ if TYPE_CHECKING:
 CACHE = 4 * 2**20   # bytes of client weights that are trained side by side: what stays in a core's cache
 
 
+class TooBig(MemoryError):
+    """A chunk did not fit into memory: a sentence, and the executor to do the round again with."""
+
+    def __init__(self, said: str, smaller: Executor):
+        super().__init__(said)
+        self.smaller = smaller
+
+
+def short_of_memory(error: BaseException) -> bool:
+    return (isinstance(error, (MemoryError, torch.OutOfMemoryError))
+            or any(words in str(error) for words in ("allocate memory", "can't start new thread")))
+
+
 class Executor(ABC):
     """Runs `work` on pieces of a cohort and yields what comes back in the order of the cohort."""
 
@@ -42,6 +55,17 @@ class Executor(ABC):
     @abstractmethod
     def describe(self) -> dict:
         """The settings to record: {"executor": name, "path": name, …}."""
+
+    def smaller(self) -> Executor | None:
+        """The same with fewer clients side by side, for want of memory; None where there is no less."""
+        return None
+
+    def lessen(self, error: Exception) -> None:
+        """Raises TooBig when the error is one of memory, and fewer clients side by side may need less."""
+        smaller = self.smaller() if short_of_memory(error) else None
+        if smaller is not None:
+            raise TooBig(f"out of memory with {self.describe()['chunk']} clients side by side: the round is done again "
+                         f"with {smaller.describe()['chunk']}", smaller) from error
 
 
 @dataclass(frozen=True)
@@ -78,6 +102,9 @@ class Stacked(Executor):
     def map(self, work, cohort):
         # What fits one cache is not cut to give every core some: small steps wait for the interpreter, not for a core.
         return in_order(work, [cohort[piece] for piece in chunks_of(len(cohort), self.chunk)], self.workers or 1)
+
+    def smaller(self):
+        return replace(self, chunk=max(self.chunk // 2, 1)) if self.chunk > 1 else None
 
     def describe(self):
         return {"executor": "stacked", "path": self.way, "chunk": self.chunk, "workers": self.workers}

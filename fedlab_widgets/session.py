@@ -15,7 +15,7 @@ import torch
 
 from . import engine
 from .events import Checkpointed, Evaluated, Event, Failed, Started, Stopped, Warned
-from .executors import Executor, as_described, fitting
+from .executors import Executor, as_described, fitting, short_of_memory
 from .part import BadInput
 from .plan import Plan, begin, prepare
 from .progress import bar
@@ -143,7 +143,7 @@ def record(folder: RunFolder, plan: Plan, state: State, executor: Executor, stop
     except (Mismatch, OSError):   # the record is right and the run wrong; or nothing more can be written
         raise
     except Exception as error:
-        short = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error)
+        short = short_of_memory(error)
         failed = Failed(state.round, _short_of_memory(error) if short else f"{type(error).__name__}: {error}")
         folder.record(failed)
         if not short:

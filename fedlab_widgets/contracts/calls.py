@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from .. import seeds
-from ..engine import blocks
 from ..evaluate.measure import measure
+from ..folding import blocks
 from ..types import Block, Cohort, Kind, Space, State, never
 from ..world import build
 from .rules import moved

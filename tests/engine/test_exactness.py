@@ -24,6 +24,7 @@ from torch import nn
 import fedlab_widgets as fl
 from fedlab_widgets import engine, seeds
 from fedlab_widgets.events import Stopped
+from fedlab_widgets.folding import blocks
 from fedlab_widgets.plan import begin
 from fedlab_widgets.session import one_thread
 
@@ -138,10 +139,10 @@ def test_a_net_that_does_not_stack_runs_one_by_one_on_one_path(some, played, out
 @pytest.mark.parametrize("chunk", [1, 7, 16, 33])
 def test_blocks_do_not_depend_on_the_chunk(count, chunk):
     rows = seeds.normals(seeds.keys(1, "rows", 0, torch.arange(count)), 50)
-    cut = list(engine.blocks(iter(rows.split(chunk))))
+    cut = list(blocks(iter(rows.split(chunk))))
     assert [len(b) for b in cut] == [16] * (count // 16) + ([count % 16] if count % 16 else [])
     assert torch.equal(torch.cat(cut), rows)
-    assert list(engine.blocks(iter([]))) == []
+    assert list(blocks(iter([]))) == []
 
 
 @pytest.mark.parametrize("aggregate", [fl.Mean(), fl.Mean(weights="uniform"), fl.Median()], ids=repr)

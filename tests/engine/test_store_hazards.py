@@ -130,27 +130,45 @@ def test_a_disk_with_no_room_for_a_folder(six_rounds, tiny_disk):
 
 OUT_OF_MEMORY = """
 import resource, sys, fedlab_widgets as fl
-experiment = fl.Experiment(task="digits", partition=fl.IID(clients=40), net=fl.MLP(hidden=(600, 400)), rounds=9,
-                           local=fl.SGD(steps=1))   # 45 MB of weights: more than the allocator ever keeps for later
+experiment = fl.Experiment(task="digits", partition=fl.IID(clients=80), net=fl.MLP(hidden=(600, 400)), rounds=9,
+                           local=fl.SGD(steps=1))   # 90 MB of weights: more than the allocator ever keeps for later
+
+limited = []
 
 def stop():
     text = open(sys.argv[1] + "/events.jsonl").read()
-    if text.count("RoundEnded") == 2:   # from here on the system gives 10 MB more and no byte beyond
+    if text.count("RoundEnded") == 2 and not limited:   # from here on the system gives so much more and no byte beyond
+        limited.append(True)
         pages = int(open("/proc/self/statm").read().split()[0])
-        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 10 * 2**20,) * 2)
+        limit = pages * resource.getpagesize() + int(sys.argv[2]) * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
     return False
 
-run = fl.run(experiment, out=sys.argv[1], executor=fl.Stacked(chunk=40), progress=False, stop=stop)
+run = fl.run(experiment, out=sys.argv[1], executor=fl.Stacked(chunk=80, workers=1), progress=False, stop=stop)
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
 print(run.status, len(run.history), run.reason, sep="|")
 """
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_AS and /proc are Linux")
 def test_out_of_memory(python, tmp_path):
-    """The system itself refuses the memory: the run fails with a remedy and keeps the rounds before."""
-    status, rounds, reason = python(OUT_OF_MEMORY, tmp_path / "run").strip().split("|")
+    """The system itself refuses the memory, even for one client: a remedy, and the rounds before are kept."""
+    status, rounds, reason = python(OUT_OF_MEMORY, tmp_path / "run", 10).strip().split("|")
     assert (status, rounds) == ("failed", "2")
     assert reason.startswith("out of memory (") and "executor=fl.Stacked(chunk=1)" in reason
     run = fl.open_run(tmp_path / "run")
     assert run.status == "failed" and run.reason == reason and len(run.history) == 2
     assert "failed, 2 of 9 rounds" in repr(run)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_AS and /proc are Linux")
+def test_out_of_memory_with_all_clients_goes_on_with_fewer(python, tmp_path):
+    """What does not fit is done again with half the clients side by side, and the bits stay."""
+    status, rounds, _ = python(OUT_OF_MEMORY, tmp_path / "run", 130).strip().split("|")
+    assert (status, rounds) == ("finished", "9")
+    run = fl.open_run(tmp_path / "run")
+    said = [event.text for event in run.events if isinstance(event, fl.events.Warned)]
+    assert said[0] == "out of memory with 80 clients side by side: the round is done again with 40"
+    whole = fl.run(run.experiment, out=tmp_path / "whole", executor=fl.Stacked(chunk=80), progress=False)
+    for a, b in zip(run.model().parameters(), whole.model().parameters(), strict=True):
+        assert torch.equal(a, b)
