@@ -89,12 +89,16 @@ def lab(folder: Annotated[Path | None, typer.Argument(help="Where to put the cou
 def bench(works: Annotated[list[str] | None, typer.Argument(metavar="[W1 … W4]", show_default=False)] = None,
           repeats: Annotated[str, typer.Option(metavar="NUMBER", help="Rounds of each that are timed.")] = "5",
           device: Device = None, raw: Annotated[bool, typer.Option(help="Time the plain PyTorch loop beside.")] = True,
+          extra: Annotated[bool, typer.Option("--extras", help="What other methods cost on top of FedAvg.")] = False,
           as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a work.")] = False):
     """Time this machine on the four benchmark works, against a plain PyTorch loop in the same process."""
     from .bench import WORKS, compare
+    from .bench.extras import extras
 
     for name in works or WORKS:
         found = compare(name, value(repeats), device=device, raw=raw)
+        if extra:
+            found["extras"] = extras(name, value(repeats), device=device)
         if as_json:
             print(json.dumps(found))
             continue
@@ -102,6 +106,9 @@ def bench(works: Annotated[list[str] | None, typer.Argument(metavar="[W1 … W4]
         shares = ", ".join(f"{share} {part:.0%}" for share, part in found["shares"].items())
         console().print(f"{name}: {found['ms_round']:.1f} ms a round of {found['steps']:,} steps{ratio}, "
                         f"{found['peak_mb']:.0f} MB, by {found['path']['path']} ({shares})", soft_wrap=True)
+        if extra:
+            console().print("    on top of FedAvg: " + ", ".join(f"{what} {part:+.0%}" for what, part in
+                                                                  found["extras"].items()), soft_wrap=True)
 
 
 @app.command()

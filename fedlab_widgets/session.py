@@ -197,29 +197,41 @@ def settings(plan: Plan, executor: Executor) -> dict:
     world, ledger = plan.world, plan.ledger
     privacy = {"delta": ledger.delta, "noise_multiplier": ledger.noise_multiplier} if ledger else {}
     return {**executor.describe(), "why": fitting(world)[1], "threads": 1, "device": str(world.device),
+            **({"products": "tf32"} if world.device.type == "cuda" else {}),
             "fedlab_widgets": __version__, "torch": torch.__version__, "python": platform.python_version(),
             "machine": platform.machine(), **privacy}
 
 
-_ONE, _BEFORE = threading.Lock(), []   # who wants one thread at the moment, and how many there were before
+_ONE, _BEFORE = threading.Lock(), []   # who wants these settings at the moment, and what they were before
+
+
+def _settings_of_torch() -> tuple[int, bool]:
+    return torch.get_num_threads(), torch.backends.cuda.matmul.allow_tf32
+
+
+def _set_torch(threads: int, tf32: bool) -> None:
+    torch.set_num_threads(threads)
+    if torch.cuda.is_available():
+        torch.backends.cuda.matmul.allow_tf32 = tf32
 
 
 @contextmanager
 def one_thread():
-    """One intra-op thread: products and sums are then the same bits whatever else the machine does.
+    """One intra-op thread: products and sums are then the same bits whatever else the machine does. And on a GPU TF32,
+    which rounds the factors of float32 products to 10 bits of fraction; precision = "float64" is untouched.
 
-    The number is the process's: it is put back when the last of several users, in threads of their own, has ended.
+    These are settings of the process: they are put back when the last of several users, in threads of their own, ends.
     """
     with _ONE:
-        _BEFORE.append(_BEFORE[0] if _BEFORE else torch.get_num_threads())
-        torch.set_num_threads(1)
+        _BEFORE.append(_BEFORE[0] if _BEFORE else _settings_of_torch())
+        _set_torch(1, True)
     try:
         yield
     finally:
         with _ONE:
             before = _BEFORE.pop()
             if not _BEFORE:
-                torch.set_num_threads(before)
+                _set_torch(*before)
 
 
 def folder_for(experiment: Experiment, out: str | Path | None) -> Path:
