@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from .part import BadInput
+from .trial import Trial
 from .types import Cohort, World, chunks_of
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ class Executor(ABC):
 
 @dataclass(frozen=True)
 class Stacked(Executor):
-    """Trains `chunk` clients at a time as one batch dimension; sized to the cache when None.
+    """Trains `chunk` clients at a time as one batch dimension; when None sized to the cache, and halved where the first
+    round with enough of them shows that to be cheaper.
 
     way: "fused", the net written out by hand (linear layers with pointwise steps between them), or "vmap", any net
     that torch can batch; None takes the first that fits. workers: threads, a chunk each; None for one a core.
@@ -81,6 +83,7 @@ class Stacked(Executor):
     chunk: int | None = None
     way: str | None = None
     workers: int | None = None
+    trial: Trial | None = field(default=None, compare=False, repr=False)   # of the chunk, unless it was given
 
     def __post_init__(self):
         for name in ("chunk", "workers"):
@@ -94,17 +97,21 @@ class Stacked(Executor):
         if self.way == "fused" and world.stack is None:
             raise BadInput(f"way = 'fused' does not fit: {world.why}; leave it out, and torch's vmap is taken")
         chunk = self.chunk or max(1, CACHE // (world.layout.total * world.dtype.itemsize))
-        return Stacked(chunk, self.way or ("vmap" if world.stack is None else "fused"), _workers(self.workers, world))
+        return Stacked(chunk, self.way or ("vmap" if world.stack is None else "fused"), _workers(self.workers, world),
+                       None if self.chunk else Trial(chunk))
 
     def path(self, plan):
         return _without_stack(plan) if self.way == "vmap" else plan
 
     def map(self, work, cohort):
         # What fits one cache is not cut to give every core some: small steps wait for the interpreter, not for a core.
-        return in_order(work, [cohort[piece] for piece in chunks_of(len(cohort), self.chunk)], self.workers or 1)
+        size = self.trial.size(len(cohort)) if self.trial else self.chunk
+        pieces = chunks_of(len(cohort), size) if size else self.trial.pieces(len(cohort))
+        work = work if size else self.trial.timed(work)
+        return in_order(work, [cohort[piece] for piece in pieces], self.workers or 1)
 
     def smaller(self):
-        return replace(self, chunk=max(self.chunk // 2, 1)) if self.chunk > 1 else None
+        return replace(self, chunk=max(self.chunk // 2, 1), trial=None) if self.chunk > 1 else None
 
     def describe(self):
         return {"executor": "stacked", "path": self.way, "chunk": self.chunk, "workers": self.workers}
@@ -118,7 +125,7 @@ class OneByOne(Executor):
     workers: int | None = 1
 
     __post_init__ = Stacked.__post_init__
-    chunk, way = 1, None
+    chunk, way, trial = 1, None, None
 
     def settled(self, world):
         return OneByOne(_workers(self.workers, world))
