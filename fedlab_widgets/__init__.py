@@ -34,6 +34,7 @@ os.environ.setdefault("MKL_CBWR", "AUTO")
 from .aggregate import Mean, Median
 from .attack import LabelFlip, SignFlip
 from .audit import audit
+from .cluster import Ray
 from .contracts import check_part
 from .correct import ControlVariate, Proximal
 from .distribute import Broadcast, KeepLayers
@@ -43,7 +44,7 @@ from .executors import OneByOne, Stacked
 from .local import SGD
 from .nets import CNN, MLP, Logistic
 from .part import BadInput, catalogue, part
-from .partition import IID, ByGroup, Dirichlet, Masked, Natural
+from .partition import IID, ByGroup, Dirichlet, Masked, Natural, Reuse
 from .privatise import Gaussian
 from .recipes import recipe
 from .run import Run, open_run
@@ -91,7 +92,8 @@ __all__ = [
     "BadInput", "Broadcast", "ByGroup", "Classification", "ControlVariate", "Correct", "Decomposition", "Digits",
     "Dirichlet", "Distribute", "Encode", "Evaluate", "Evaluation", "Experiment", "Fixed", "Full", "Gaps",
     "Gaussian", "KeepLayers", "Lab", "LabelFlip", "Local", "Lockstep", "Logistic", "Masked", "Mean", "Median",
-    "Mnist", "Natural", "Net", "OneByOne", "Partition", "Poisson", "Privatise", "Proximal", "Run", "Sampler",
-    "Schedule", "Server", "SignFlip", "Stacked", "Task", "TopK", "Update", "WhatIf", "audit", "catalogue", "check_part",
-    "decompose", "from_arrays", "from_file", "from_frame", "open_run", "part", "recipe", "run", "stream",
+    "Mnist", "Natural", "Net", "OneByOne", "Partition", "Poisson", "Privatise", "Proximal", "Ray", "Reuse", "Run",
+    "Sampler", "Schedule", "Server", "SignFlip", "Stacked", "Task", "TopK", "Update", "WhatIf", "audit",
+    "catalogue", "check_part", "decompose", "from_arrays", "from_file", "from_frame", "open_run", "part", "recipe",
+    "run", "stream",
 ]

@@ -86,12 +86,16 @@ def lab(folder: Annotated[Path | None, typer.Argument(help="Where to put the cou
 
 
 @app.command()
-def bench(works: Annotated[list[str] | None, typer.Argument(metavar="[W1 … W4]", show_default=False)] = None,
+def bench(works: Annotated[list[str] | None, typer.Argument(metavar="[W1 … W4, W4s-1e3 … W4s-1e6]",
+                                                            show_default=False)] = None,
           repeats: Annotated[str, typer.Option(metavar="NUMBER", help="Rounds of each that are timed.")] = "5",
           device: Device = None, raw: Annotated[bool, typer.Option(help="Time the plain PyTorch loop beside.")] = True,
           extra: Annotated[bool, typer.Option("--extras", help="What other methods cost on top of FedAvg.")] = False,
           as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a work.")] = False):
-    """Time this machine on the four benchmark works, against a plain PyTorch loop in the same process."""
+    """Time this machine on the four benchmark works, against a plain PyTorch loop in the same process.
+
+    W4s-1e3 to W4s-1e6 are W3 with so many registered clients; to compare memory, run each in a command of its own.
+    """
     from .bench import WORKS, compare
     from .bench.extras import extras
 

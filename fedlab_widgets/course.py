@@ -13,6 +13,8 @@ from .part import BadInput
 _INSTALLED = Path(__file__).parent / "notebooks"
 _CHECKOUT = Path(__file__).parents[1] / "notebooks"
 FIRST = "00_first_run.ipynb"
+# Else JupyterLab asks, in a pop-up over the lab, whether it may fetch news. Nothing here needs a network.
+QUIET = ("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")
 
 
 def course_folder(wanted: Path | None = None) -> Path:
@@ -41,11 +43,13 @@ def open_lab(wanted: Path | None = None, browser: bool = True) -> int:
     """Run JupyterLab on the first notebook until it is closed; its exit status."""
     folder = course_folder(wanted)
     print(f"opening JupyterLab on {folder / FIRST}; end it with Ctrl-C", file=sys.stderr)
-    # By its address and not as a file: then the address that is printed opens the notebook, too.
+    # By address and not as a file: then the address that is printed opens the notebook, too. -y: one Ctrl-C ends all.
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder.resolve()}",
-               f"--LabApp.default_url=/lab/tree/{FIRST}", *([] if browser else ["--no-browser"])]
+               f"--LabApp.default_url=/lab/tree/{FIRST}", "-y", *QUIET, *([] if browser else ["--no-browser"])]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")   # in a container there is often nobody else
+    if os.name != "nt":   # JupyterLab in this very process: it gets every signal itself, and its status is ours
+        os.execv(command[0], command)
     try:
         return subprocess.run(command).returncode
     except KeyboardInterrupt:

@@ -124,15 +124,17 @@ def _commit(plan: Plan, state: State, sent: list[Sent], cohort: Cohort, value: d
     """Write what clients keep, fold what they share, move the model. Raises FloatingPointError if it is not finite."""
     e, world = plan.experiment, plan.world
     model, server = e.server.step(world, state, value, state.memory["server"])
-    kept = torch.cat([s.kept for s in sent]) if sent and state.own is not None else model[:0]
-    if not bool(torch.isfinite(model).all() and torch.isfinite(kept).all()):
+    if not all(bool(torch.isfinite(rows).all()) for rows in (model, *(s.kept for s in sent if s.kept is not None))):
         raise FloatingPointError
-    if len(kept):
-        state.own.scatter(cohort.ids, kept)
-    for place in ("local", "encode"):
-        for name, table in state.memory[place].own.items():
-            if sent:
-                table.scatter(cohort.ids, torch.cat([s.own[place][name] for s in sent]))
+    at = 0
+    for s in sent:   # chunk by chunk: joined, they would stand in memory twice
+        ids = cohort.ids[at:at + len(s.loss)]
+        at += len(ids)
+        if s.kept is not None:
+            state.own.scatter(ids, s.kept)
+        for place, tables in s.own.items():
+            for name, rows in tables.items():
+                state.memory[place].own[name].scatter(ids, rows)
     share = e.aggregate.stands_for(len(cohort), plan.expected) / world.clients
     local = e.local.fold(world, value, state.memory["local"], share)
     return replace(state, model=model, memory=state.memory | {"local": local, "server": server})

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 CACHE = 4 * 2**20   # bytes of client weights that are trained side by side: what stays in a core's cache
 
 
+class PlaceLost(RuntimeError):
+    """Where clients train has gone: a sentence with the way on. The run ends as failed, and may be resumed."""
+
+
 class TooBig(MemoryError):
     """A chunk did not fit into memory: a sentence, and the executor to do the round again with."""
 
@@ -175,6 +179,10 @@ def in_order(work: Callable[[Any], Any], pieces: list, workers: int) -> Iterator
 
 def as_described(settings: dict) -> Executor:
     """The executor that `describe` recorded."""
+    if settings.get("executor") == "ray":
+        from .cluster import Ray  # which imports this
+
+        return Ray(settings["address"], settings["chunk"], settings["path"], settings["num_cpus"], settings["num_gpus"])
     if settings.get("executor") == "one by one":
         return OneByOne(settings.get("workers"))
     return Stacked(settings.get("chunk"), settings.get("path", "vmap"), settings.get("workers"))

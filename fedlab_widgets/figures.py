@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from .evaluate.measure import accuracies
 from .events import Evaluated, Started
 from .export import Figure, keys
 from .part import BadInput
@@ -249,9 +250,7 @@ def client_accuracy(run) -> pd.DataFrame:
     rows = {}
     for event in run.events:
         if isinstance(event, Evaluated) and event.counts is not None:
-            counts = np.array(event.counts).reshape(event.shape)
-            n, right = counts.sum((1, 2, 3)), np.einsum("kgll->k", counts)
-            rows[event.round] = pd.Series(np.divide(right, n, out=np.full(len(n), np.nan), where=n > 0),
+            rows[event.round] = pd.Series(accuracies(np.array(event.counts).reshape(event.shape)),
                                           [f"client {i}" for i in event.clients])
     return pd.DataFrame(rows).T.rename_axis("round")
 

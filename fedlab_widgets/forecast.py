@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from tempfile import gettempdir
 
+from . import room, table
 from .engine import SLOW_READINGS, client_half
 from .evaluate.measure import measure, readings, slow_readings
 from .executors import Executor, fitting
@@ -12,9 +14,11 @@ from .plan import Plan, begin, downlink, prepare
 from .session import one_thread
 from .spec import Experiment
 from .types import Interrupted, State
+from .wording import size
 from .world import pick_device, world_of
 
 LOOKS = 5   # looks at the clock of the local training that is timed
+WORTH_SAYING = 10_000_000   # bytes that clients remember
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,8 @@ class Forecast:
     bytes_up, bytes_down: of the whole run. epsilon at delta: after the last round, of the released model, for
     neighbours as in `relation`; None without a privacy mechanism. seconds: from a few steps and one reading measured
     here, so roughly; memory_bytes: rows, weights and tables at their largest, without Python and torch themselves.
+    state_bytes: of the rows that clients remember between rounds, expected at the end; state_bound: at most;
+    state_folder: where they go once they are more than memory is to hold (see `table.Table`); None if they never are.
     """
 
     rounds: int
@@ -36,6 +42,9 @@ class Forecast:
     exact: bool
     relation: str | None = None
     noise_multiplier: float | None = None
+    state_bytes: int = 0
+    state_bound: int = 0
+    state_folder: str | None = None
 
     def __str__(self) -> str:
         about = "" if self.exact else "≈ "
@@ -44,20 +53,16 @@ class Forecast:
             f"client with all its rows ({self.relation}; reproducible noise: demonstration)")
         rounds = f"{self.rounds} round{'s' if self.rounds > 1 else ''}"
         return (f"{rounds}, ≈ {self.seconds:.2g} s, {about}{size(self.bytes_up)} up, "
-                f"{about}{size(self.bytes_down)} down, ≈ {size(self.memory_bytes)} of memory, {privacy}")
+                f"{about}{size(self.bytes_down)} down, ≈ {size(self.memory_bytes)} of memory, {self._remembered()}"
+                f"{privacy}")
 
-
-def size(count: float) -> str:
-    """Bytes in words a person reads.
-
-    >>> size(23_560_000)
-    '23.6 MB'
-    """
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 999.5:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
+    def _remembered(self) -> str:
+        if self.state_bound <= WORTH_SAYING:
+            return ""
+        most = f"at most {size(self.state_bound)}" if self.state_bound > 1.01 * self.state_bytes else ""
+        place = f"beyond {size(table.HELD)} in a file in {self.state_folder}" if self.state_folder else ""
+        more = "; ".join(filter(None, (most, place)))
+        return f"≈ {size(self.state_bytes)} that clients remember{f' ({more})' if more else ''}, "
 
 
 def forecast(e: Experiment, device: str | None = None) -> Forecast:
@@ -66,14 +71,18 @@ def forecast(e: Experiment, device: str | None = None) -> Forecast:
         world = world_of(e, pick_device(device))
         plan = prepare(e, world)
         state, executor = begin(plan), fitting(world)[0].settled(world)
+        room.for_run(plan, executor)
         reports = e.schedule.rate(world.clients) * len(e.schedule.eligible(world.clients))
         seconds = e.rounds * _training(plan, state, executor, reports) + _reading(plan, state)
     up = e.rounds * reports * e.encode.price(plan.space, world.dtype)
     down = e.rounds * e.schedule.asked(world.clients) * downlink(plan, state)
-    ledger = plan.ledger
+    ledger, tables = plan.ledger, room.tables_of(state)
+    expected, most = room.touched(e, world.clients)
     return Forecast(e.rounds, round(up), round(down), ledger and ledger.epsilon(e.rounds), ledger and ledger.delta,
-                    _memory(plan, state, reports, executor.chunk), seconds, e.schedule.certain,
-                    ledger and ledger.relation, ledger and ledger.noise_multiplier)
+                    _memory(plan, tables, most, reports, executor.chunk), seconds, e.schedule.certain,
+                    ledger and ledger.relation, ledger and ledger.noise_multiplier,
+                    round(expected * sum(t.width for t in tables)), most * sum(t.width for t in tables),
+                    gettempdir() if any(most * t.width > table.HELD for t in tables) else None)
 
 
 def _training(plan: Plan, state: State, executor: Executor, reports: float) -> float:
@@ -113,10 +122,11 @@ def _reading(plan: Plan, state: State) -> float:
     return quick * (e.rounds // e.evaluate.every + 1) + slow * (e.rounds // SLOW_READINGS + 1)
 
 
-def _memory(plan: Plan, state: State, reports: float, chunk: int) -> int:
+def _memory(plan: Plan, tables: list[table.Table], most: int, reports: float, chunk: int) -> int:
     world, item = plan.world, plan.world.dtype.itemsize
     rows = sum(t.numel() * t.element_size() for t in vars(world.data).values() if hasattr(t, "numel"))
+    registered = world.clients * (24 + 4 * len(tables))              # where its rows are, and where what it remembers
     side_by_side = min(chunk, reports) * world.layout.total * 4      # start, weights, gradient, update
     sent = reports * plan.space.width * (1 if plan.experiment.aggregate.folds else 3)
-    own = sum(t.fill.numel() for memory in state.memory.values() for t in memory.own.values())
-    return int(rows + item * (side_by_side + sent + world.clients * own + 3 * world.layout.total))
+    remembered = sum(min(table.HELD, most * t.width) for t in tables)
+    return int(rows + registered + remembered + item * (side_by_side + sent + 3 * world.layout.total))

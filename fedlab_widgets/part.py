@@ -6,6 +6,7 @@ A slot is a base class (`Aggregate`, `Encode`, …); a part is a class under it,
 from __future__ import annotations
 
 import difflib
+import errno
 import inspect
 import re
 import warnings
@@ -29,6 +30,17 @@ from .wording import field_at, sentence
 
 class BadInput(ValueError):
     """A field holds what it may not: one sentence a field, with its value, the allowed range and the way out."""
+
+
+class DiskProblem(OSError):
+    """Something cannot be written: a sentence with the place, the cause and the way out."""
+
+    @classmethod
+    def of(cls, error: OSError, place: Any, way_out: str) -> DiskProblem:
+        full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None))
+        cause = "the disk is full" if full else (error.strerror or str(error))
+        return cls(f"{place} cannot be written: {cause}; {way_out}. What was recorded before stays, and fedlab resume "
+                   "goes on from there")
 
 
 class Spec(BaseModel):

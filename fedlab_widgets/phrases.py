@@ -40,6 +40,11 @@ def _mlp(p):
     return f"a multi-layer perceptron with {layers} of {listed(map(str, p.hidden))} units and ReLU"
 
 
+def _reuse(p):
+    few = getattr(p.of, "clients", None)   # the data know how many, where they name the clients
+    return f"that share {f'{few:,}' if few else 'fewer'} holdings of them, dealt out {said(p.of)}"
+
+
 def _lockstep(p):
     lost = f"; one that was asked dropped out with probability {p.dropout:g}" if p.dropout else ""
     return said(p.sampler) + lost
@@ -92,6 +97,7 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
                                  f"agree, the others to the rest, and a share of {p.lam:g} of the rows was at home "
                                  "(after Hamman & Dutta, ICLR 2024)"),
     partition.Natural: lambda p: "as the data name them",
+    partition.Reuse: _reuse,
     schedule.Full: lambda p: "all clients took part",
     schedule.Fixed: lambda p: f"{p.m:,} clients, drawn without replacement, took part",
     schedule.Poisson: lambda p: (f"each client took part with probability {p.q:g}, independently of the others"

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-from . import engine
+from . import engine, room
 from .events import Checkpointed, Evaluated, Event, Failed, Started, Stopped, Warned
-from .executors import Executor, as_described, fitting, short_of_memory
+from .executors import Executor, PlaceLost, as_described, fitting, short_of_memory
 from .part import BadInput
 from .plan import Plan, begin, prepare
 from .progress import bar
@@ -77,10 +77,13 @@ def run(experiment: Experiment, out: str | Path | None = None, executor: Executo
     return Run(folders[0].path, [Run(folder.path) for folder in folders[1:]])
 
 
-def resume(path: str | Path, *, progress: bool | None = None, stop: Stop = never) -> Run:
+def resume(path: str | Path, *, executor: Executor | None = None, progress: bool | None = None,
+           stop: Stop = never) -> Run:
     """Go on with a run from its last snapshot; one that has finished is returned as it is.
 
     Rounds recorded after the snapshot are computed again on the recorded path and held against the record, bit for bit.
+    executor: where to go on, if not where it ran, say on this machine when a cluster has gone; with the recorded chunk
+    and path the bits stay.
     Raises BadInput for a damaged folder or a missing device, Mismatch when a round comes out differently.
     """
     folder = RunFolder.open(path)
@@ -88,7 +91,8 @@ def resume(path: str | Path, *, progress: bool | None = None, stop: Stop = never
     if any(isinstance(e, Stopped) and e.reason == "finished" for e in known):
         return Run(folder.path)
     before = next((e.settings for e in known if isinstance(e, Started)), {})
-    plan, executor = ready(folder.experiment(), as_described(before) if before else None, before.get("device"))
+    plan, executor = ready(folder.experiment(), executor or (as_described(before) if before else None),
+                           before.get("device"))
     blank = begin(plan)
     state = folder.snapshot(blank)
     folder.drop_torn_line()
@@ -143,10 +147,11 @@ def record(folder: RunFolder, plan: Plan, state: State, executor: Executor, stop
     except (Mismatch, OSError):   # the record is right and the run wrong; or nothing more can be written
         raise
     except Exception as error:
-        short = short_of_memory(error)
-        failed = Failed(state.round, _short_of_memory(error) if short else f"{type(error).__name__}: {error}")
+        short, lost = short_of_memory(error), isinstance(error, PlaceLost)
+        said = _short_of_memory(error) if short else str(error) if lost else f"{type(error).__name__}: {error}"
+        failed = Failed(state.round, said)
         folder.record(failed)
-        if not short:
+        if not (short or lost):
             raise
         yield failed
     finally:
@@ -184,10 +189,12 @@ def ready(experiment: Experiment, executor: Executor | None, device: str | None)
         raise BadInput(f"experiment = {experiment!r:.60} is no Experiment; use fl.Experiment() or "
                        "fl.recipe(\"fedavg\")")
     if executor is not None and not isinstance(executor, Executor):
-        raise BadInput(f"executor = {executor!r:.60} is no executor; use fl.Stacked() or fl.OneByOne()")
+        raise BadInput(f"executor = {executor!r:.60} is no executor; use fl.Stacked(), fl.OneByOne() or fl.Ray()")
     with one_thread():
         plan = prepare(experiment, world_of(experiment, pick_device(device)))
-    return plan, (executor or fitting(plan.world)[0]).settled(plan.world)
+    executor = (executor or fitting(plan.world)[0]).settled(plan.world)
+    room.for_run(plan, executor)
+    return plan, executor
 
 
 def settings(plan: Plan, executor: Executor) -> dict:

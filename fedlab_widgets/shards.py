@@ -1,4 +1,4 @@
-"""All rows once, sorted by client: a client is a slice, never a copy."""
+"""All rows once, sorted by who holds them: a client is a range of rows, never a copy."""
 
 from __future__ import annotations
 
@@ -40,28 +40,33 @@ class Data:
 
 @dataclass(frozen=True)
 class Shards:
-    """Rows in client order: client i holds rows offsets[i] : offsets[i+1], its first `train[i]` to learn from.
+    """Rows, and a range of them for each client: `rows[i]` from `offsets[i]` on, its first `train[i]` to learn from.
 
     The others (about a fifth, chosen by seed) are held out: client accuracies, gaps and the decomposition read them.
+    Clients may share a range: a million of them cost 24 bytes each, whatever their rows weigh.
     """
 
     x: Tensor
     y: Tensor
     group: Tensor
-    offsets: Tensor  # [N + 1] int64, on the CPU
-    train: Tensor    # [N] int64, on the CPU
+    offsets: Tensor  # [N] int64, on the CPU, as are the next two
+    rows: Tensor
+    train: Tensor
 
     @classmethod
-    def of(cls, data: Data, owner: Tensor, clients: int, seed: int, held_out: float = 0.2) -> Shards:
-        """owner [rows] int64 names the client of each row. A client keeps at least one row to learn from."""
-        count = torch.bincount(owner, minlength=clients)
-        offsets = torch.cat([torch.zeros(1, dtype=torch.int64), count.cumsum(0)])
+    def of(cls, data: Data, owner: Tensor, clients: int, seed: int, holdings: int | None = None,
+           held_out: float = 0.2) -> Shards:
+        """owner [rows] int64 names the holding of each row, of as many as there are clients or of fewer `holdings`, K:
+        client i has that of i mod K. A holding keeps at least one row to learn from."""
+        count = torch.bincount(owner, minlength=holdings or clients)
+        which = torch.arange(clients) % len(count)
         train = count - (count * held_out).long()
         # One draw a row, sorted within its client: which rows are held out depends on the seed alone.
         draw = seeds.bits(seeds.keys(seed, "held out", 0, 0), len(owner)).reshape(-1)
         order = draw.argsort(stable=True)
         order = order[owner[order].argsort(stable=True)].to(data.y.device)
-        return cls(data.x[order], data.y[order], data.group[order], offsets, train)
+        offsets = count.cumsum(0) - count
+        return cls(data.x[order], data.y[order], data.group[order], offsets[which], count[which], train[which])
 
     @property
     def clients(self) -> int:
@@ -74,7 +79,7 @@ class Shards:
     def held_out(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """The held-out rows of clients ids [K]: their indices [R] and each one's position among the ids [R]."""
         first = self.offsets[ids] + self.train[ids]
-        count = self.offsets[ids + 1] - first
+        count = self.rows[ids] - self.train[ids]
         place = torch.repeat_interleave(torch.arange(len(ids)), count)
         within = torch.arange(len(place)) - torch.repeat_interleave(count.cumsum(0) - count, count)
         return (first[place] + within).to(self.y.device), place.to(self.y.device)

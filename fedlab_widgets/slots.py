@@ -83,7 +83,12 @@ class Partition(Part):
 
     @abstractmethod
     def assign(self, data: Data, key: Tensor) -> Tensor:
-        """The client [rows] int64 of every training row; key [] is for random draws."""
+        """The client [rows] int64 of every training row (its holding, where they are shared); key [] is for random
+        draws."""
+
+    def holdings(self, data: Data) -> int:
+        """K, how many holdings of rows there are: one a client, or fewer, and client i has that of i mod K."""
+        return self.count(data)
 
 
 class Sampler(Part):

@@ -6,32 +6,28 @@ the one before it in a single rename. So a process may die at any moment: at wor
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import inspect
 import json
 import os
 import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
 
-from . import events
+from . import events, tensorfile
 from .events import Event
-from .part import BadInput, Spec
+from .part import BadInput, DiskProblem, Spec
 from .spec import SCHEMA, Experiment
 from .tasks import arrays
-from .types import Memory, State, Table
+from .types import Memory, State, Table, chunks_of
 
 SPEC, EVENTS, SNAPSHOT, DATA, SOURCES = ("spec.json", "events.jsonl", "snapshot.safetensors", "data.safetensors",
                                         "sources.json")
+ROWS = 1000         # client rows that are read from a snapshot at a time
 LARGEST_COPY = 50 * 2**20   # bytes of a user's rows that a run folder keeps a copy of, where the task allows one
-
-
-class DiskProblem(OSError):
-    """The run folder cannot be written: a sentence with the folder, the cause and the way out."""
 
 
 class RunFolder:
@@ -47,15 +43,15 @@ class RunFolder:
         folder.must_be_new()
         try:
             folder.path.mkdir(parents=True)
-            folder._write(SPEC, experiment.to_json().encode())
+            folder._write(SPEC, [experiment.to_json().encode()])
             if isinstance(experiment.task, arrays.Arrays) and experiment.task.keep_rows:
                 rows = arrays.rows_of(experiment.task)
                 if sum(a.nbytes for a in rows.values()) <= LARGEST_COPY:
                     tensors = {name: torch.from_numpy(a) for name, a in rows.items()}
-                    folder._write(DATA, save(tensors, {"digest": _digest(tensors)}))
+                    folder._write(DATA, tensorfile.pieces(tensors, {"digest": _digest(tensors)}))
             sources = _sources(experiment)
             if sources:
-                folder._write(SOURCES, json.dumps(sources, indent=2).encode())
+                folder._write(SOURCES, [json.dumps(sources, indent=2).encode()])
         except OSError as error:
             shutil.rmtree(folder.path, ignore_errors=True)   # half a folder could be neither run into nor resumed
             raise folder._problem(error) from None
@@ -99,7 +95,7 @@ class RunFolder:
         except (ValueError, KeyError, TypeError, AttributeError):
             return   # `experiment` says what is wrong with the spec
         try:
-            tensors, about = _unpacked(self._read(DATA))
+            tensors, about = self._tensors(DATA)
             if about["digest"] != _digest(tensors):
                 raise ValueError("its checksum is wrong")
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
@@ -107,7 +103,7 @@ class RunFolder:
                 raise
             raise BadInput(f"{self.path / DATA} is damaged ({error}); restore it from a copy, or delete it and call "
                            f"{task.made_by} first") from None
-        arrays.put_rows(task, {name: t.numpy() for name, t in tensors.items()})
+        arrays.put_rows(task, {name: t.clone().numpy() for name, t in tensors.items()})
 
     def record(self, event: Event) -> None:
         """Append one event. Raises DiskProblem when it cannot be written; the lines before it stay whole."""
@@ -149,7 +145,7 @@ class RunFolder:
         try:
             with (self.path / EVENTS).open("ab") as file:
                 os.fsync(file.fileno())   # events before the state that follows from them
-            self._write(SNAPSHOT, save(tensors, about))
+            self._write(SNAPSHOT, tensorfile.pieces(tensors, about))
         except OSError as error:
             raise self._problem(error) from None
 
@@ -162,7 +158,7 @@ class RunFolder:
         if not path.is_file():
             return None
         try:
-            tensors, about = _unpacked(self._read(SNAPSHOT))
+            tensors, about = self._tensors(SNAPSHOT)
             if int(about["schema"]) > SCHEMA:
                 raise BadInput(f"{path} was written by a newer FedLab Widgets (version {about['schema']}, and this one "
                                f"reads versions 1 to {SCHEMA}); update it")
@@ -180,12 +176,13 @@ class RunFolder:
     def _lines(self) -> int:
         return self._read(EVENTS).count(b"\n") if (self.path / EVENTS).is_file() else 0
 
-    def _write(self, name: str, content: bytes) -> None:
+    def _write(self, name: str, content: Iterable[bytes | memoryview]) -> None:
         """Write a file whole or not at all."""
         draft = self.path / (name + ".part")
         try:
             with draft.open("wb") as file:
-                file.write(content)
+                for piece in content:
+                    file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(draft, self.path / name)
@@ -195,17 +192,21 @@ class RunFolder:
 
     def _read(self, name: str) -> bytes:
         """Raises BadInput for a file that is not there or may not be read."""
+        return self._opened(name, Path.read_bytes)
+
+    def _tensors(self, name: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+        """The same of a file of tensors. Raises SafetensorError when it is none."""
+        return self._opened(name, tensorfile.read)
+
+    def _opened(self, name: str, how: Callable):
         try:
-            return (self.path / name).read_bytes()
+            return how(self.path / name)
         except OSError as error:
             raise BadInput(f"{self.path / name} cannot be read ({error.strerror}); check the folder and its "
                            "permissions") from None
 
     def _problem(self, error: OSError) -> DiskProblem:
-        full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None))
-        cause = "the disk is full" if full else (error.strerror or str(error))
-        return DiskProblem(f"{self.path} cannot be written: {cause}; make room or give another folder with out=. What "
-                           "was recorded before stays, and fedlab resume goes on from there")
+        return DiskProblem.of(error, self.path, "make room or give another folder with out=")
 
 
 def flatten(state: State) -> dict[str, torch.Tensor]:
@@ -221,18 +222,21 @@ def flatten(state: State) -> dict[str, torch.Tensor]:
 
 
 def unflatten(tensors: dict[str, torch.Tensor], about: dict[str, str], blank: State) -> State:
-    """The inverse of `flatten`, on the device of `blank`. Raises ValueError when names or shapes differ."""
-    def tensor(path: str, like: torch.Tensor, shape: torch.Size | tuple[int, ...]) -> torch.Tensor:
+    """The inverse of `flatten`, a copy on the device of `blank`. Raises ValueError when names or shapes differ."""
+    def checked(path: str, like: torch.Tensor, shape: torch.Size | tuple[int, ...]) -> torch.Tensor:
         if path not in tensors or tensors[path].shape != shape or tensors[path].dtype != like.dtype:
             raise ValueError(f"{path} is missing or has another shape than the experiment in {SPEC} needs")
-        return tensors[path].to(like.device)
+        return tensors[path]
+
+    def tensor(path: str, like: torch.Tensor, shape: torch.Size | tuple[int, ...]) -> torch.Tensor:
+        return checked(path, like, shape).to(like.device, copy=True)
 
     def table(path: str, like: Table) -> Table:
         fresh, count = Table(len(like.place), like.fill), len(tensors.get(f"{path}/ids", ()))
         ids = tensor(f"{path}/ids", like.ids, (count,))
-        rows = tensor(f"{path}/rows", like.rows, (count, *like.fill.shape))
-        if count:
-            fresh.scatter(ids, rows)
+        rows = checked(f"{path}/rows", like.fill, (count, *like.fill.shape))
+        for some in chunks_of(count, ROWS):   # of a file they come into memory as they are read
+            fresh.scatter(ids[some], rows[some].to(like.fill.device))
         return fresh
 
     memory = {place: Memory({n: table(f"memory/{place}/own/{n}", t) for n, t in m.own.items()},
@@ -243,17 +247,11 @@ def unflatten(tensors: dict[str, torch.Tensor], about: dict[str, str], blank: St
                  float(about["time"]), int(about["trips"]))
 
 
-def _unpacked(raw: bytes) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """The tensors and the notes of a safetensors file. Raises SafetensorError, ValueError or KeyError if it is none."""
-    tensors = load(raw)   # first: it checks the header that the notes are read from
-    return tensors, json.loads(raw[8:8 + int.from_bytes(raw[:8], "little")])["__metadata__"]
-
-
 def _digest(tensors: dict[str, torch.Tensor]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for name, t in sorted(tensors.items()):
         digest.update(f"{name}{tuple(t.shape)}{t.dtype}".encode())
-        digest.update(t.contiguous().numpy().data if t.numel() else b"")
+        digest.update(tensorfile.bytes_of(t))
     return digest.hexdigest()
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from . import seeds
 from .layout import Columns, Layout
 from .shards import Data, Shards
+from .table import Table
 
 if TYPE_CHECKING:
     from .slots import Task
@@ -92,48 +93,6 @@ class Cohort:
     def __getitem__(self, part: slice) -> Cohort:
         return replace(self, ids=self.ids[part], sizes=self.sizes[part], weights=self.weights[part],
                        versions=self.versions[part])
-
-
-class Table:
-    """A row per client [N, D] that holds only the rows ever written; the others read as `fill` [D].
-
-    Rows are written once a round, after its last reader, in place: copying [N, D] every round would cost O(N).
-    Memory: 4 bytes a registered client and D elements a touched one.
-    """
-
-    def __init__(self, clients: int, fill: Tensor):
-        self.fill = fill
-        self.place = torch.full((clients,), -1, dtype=torch.int32)
-        self.ids = torch.empty(0, dtype=torch.int64)
-        self.rows = fill.new_empty(0, *fill.shape)
-
-    def gather(self, ids: Tensor) -> Tensor:
-        """ids [C] -> [C, D], a copy."""
-        place = self.place[ids].long()
-        known = place >= 0
-        if known.all() and len(ids):
-            return self.rows[place.to(self.rows.device)]
-        out = self.fill.expand(len(ids), *self.fill.shape).clone()
-        if known.any():
-            out[known.to(out.device)] = self.rows[place[known].to(self.rows.device)]
-        return out
-
-    def scatter(self, ids: Tensor, rows: Tensor) -> None:
-        """Write rows [C, D] for distinct clients ids [C]."""
-        new = ids[self.place[ids] < 0]
-        if len(new):
-            self.place[new] = torch.arange(len(self.ids), len(self.ids) + len(new), dtype=torch.int32)
-            self.ids = torch.cat([self.ids, new])
-            if len(self.ids) > len(self.rows):  # grow by doubling
-                bigger = self.rows.new_empty(max(len(self.ids), 2 * len(self.rows)), *self.fill.shape)
-                bigger[:len(self.rows)] = self.rows
-                self.rows = bigger
-        self.rows[self.place[ids].long().to(self.rows.device)] = rows
-
-    @property
-    def touched(self) -> Tensor:
-        """The rows written so far, in the order of `ids`."""
-        return self.rows[:len(self.ids)]
 
 
 @dataclass(frozen=True)

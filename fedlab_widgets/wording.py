@@ -88,3 +88,16 @@ def _hint(cls: type[BaseModel], name: str, shelf: dict[str, type[BaseModel]]) ->
     if owners:
         return f"it belongs to {cls.slot} = {' or '.join(owners)}: choose that part first"
     return f"its fields are {', '.join(cls.model_fields)}" if cls.model_fields else "it has no fields"
+
+
+def size(count: float) -> str:
+    """Bytes in words a person reads.
+
+    >>> size(23_560_000)
+    '23.6 MB'
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

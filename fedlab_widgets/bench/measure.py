@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import statistics
 import sys
 import time
@@ -12,6 +11,8 @@ from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import psutil
 
 from .. import engine
 from ..evaluate.measure import measure, readings
@@ -112,6 +113,12 @@ def _timed(cls, method: str, took, share: str):
 
 
 def _peak() -> float:
-    """The most memory this process ever had, in MB."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / (2**20 if sys.platform == "darwin" else 2**10)
+    """The most memory this process ever had, in MB: of several works, give each a process of its own."""
+    if sys.platform == "linux":   # where `resource` counts what the process was forked from
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 2**10
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset / 2**20
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

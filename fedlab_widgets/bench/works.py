@@ -1,7 +1,8 @@
 """Four pieces of work that simulators are compared on: data made on the spot, nets, how many clients, how many a round.
 
 W1 MLP with 199 210 weights, 10 of 100 clients with 600 rows each; W2 CNN with 1 663 370 weights, the same clients; W3 a
-table net with 6 850 weights, 100 of 1 000 clients with 45 rows; W4 the same, 1 000 of 10 000 clients.
+table net with 6 850 weights, 100 of 1 000 clients with 45 rows; W4 the same, 1 000 of 10 000 clients. And a sweep:
+W4s-1e3 to W4s-1e6 are W3 with as many registered clients, who share the rows of its 1 000: what book-keeping costs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ..evaluate import Accuracy
 from ..local import SGD
 from ..nets import CNN, MLP
 from ..part import BadInput
-from ..partition import Natural
+from ..partition import Natural, Reuse
 from ..schedule import Fixed, Lockstep
 from ..shards import Data
 from ..slots import Classification
@@ -80,15 +81,17 @@ WORKS = {"W1": (True, MLP(hidden=(200, 200)), 100, 600, 10, 10),
          "W2": (True, CNN(channels=32, hidden=512), 100, 600, 10, 10),
          "W3": (False, MLP(hidden=(64,)), 1000, 45, 100, 16),
          "W4": (False, MLP(hidden=(64,)), 10_000, 45, 1000, 16)}
+SWEEP = {f"W4s-1e{k}": 10**k for k in range(3, 7)}
 
 
 @lru_cache
 def work(name: str, rounds: int = 5) -> Experiment:
-    """One of the four as an experiment that is read once, at its end. Raises BadInput for another name."""
-    if name not in WORKS:
-        raise BadInput(f"work = {name!r} is none; choose {', '.join(WORKS)}")
-    images, net, clients, rows, some, batch = WORKS[name]
+    """One of them as an experiment that is read once, at its end. Raises BadInput for another name."""
+    if name not in WORKS | SWEEP:
+        raise BadInput(f"work = {name!r} is none; choose {', '.join([*WORKS, *SWEEP])}")
+    images, net, clients, rows, some, batch = WORKS["W3" if name in SWEEP else name]
+    partition = Reuse(clients=SWEEP[name], of=Natural()) if name in SWEEP else Natural()
     return Experiment(name=f"bench {name}", task=Made(images=images, clients=clients, rows=rows), net=net,
-                      partition=Natural(), schedule=Lockstep(sampler=Fixed(m=some)),
+                      partition=partition, schedule=Lockstep(sampler=Fixed(m=some)),
                       local=SGD(lr=0.05, batch=batch), rounds=rounds,
                       evaluate=Evaluation(every=rounds, readings=(Accuracy(),)))

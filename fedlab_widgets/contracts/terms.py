@@ -101,7 +101,9 @@ def _partition(p, s):
     clients = p.count(data)
     owner = p.assign(data, seeds.keys(5, "partition", 0, 0))
     _is(owner, (len(data.y),), "assign", (torch.int64,))
-    need(clients >= 1 and bool(((owner >= 0) & (owner < clients)).all()), f"assign leaves 0 .. {clients - 1}")
+    holdings = p.holdings(data)
+    need(clients >= holdings >= 1, f"{clients} clients have {holdings} holdings, so that some rows are nobody's")
+    need(bool(((owner >= 0) & (owner < holdings)).all()), f"assign leaves 0 .. {holdings - 1}")
 
 
 def _sampler(p, s):

@@ -73,13 +73,13 @@ def started(plan: Plan, state: State, settings: dict) -> Started:
     """The first event: the scale of the run and, for each client of the panel, what it holds."""
     world, shards, data = plan.world, plan.world.shards, plan.world.data
     labels = torch.bincount(data.test_y.cpu(), minlength=len(data.labels))
-    clients = []
-    lying, names = set(plan.liars.tolist()), client_names(plan.experiment.partition, data)
-    for i in plan.panel.tolist():
-        a, b = int(shards.offsets[i]), int(shards.offsets[i + 1])
-        clients.append({"client": i, "train": int(shards.train[i]), "held_out": b - a - int(shards.train[i]),
+    clients, names = [], client_names(plan.experiment.partition, data)
+    for i, lies in zip(plan.panel.tolist(), plan.lying(plan.panel).tolist(), strict=True):
+        a, n, train = int(shards.offsets[i]), int(shards.rows[i]), int(shards.train[i])
+        b = a + n
+        clients.append({"client": i, "train": train, "held_out": n - train,
                         "labels": torch.bincount(shards.y[a:b].cpu(), minlength=len(data.labels)).tolist(),
                         "groups": torch.bincount(shards.group[a:b].cpu(), minlength=len(data.groups)).tolist(),
-                        "liar": i in lying, **({"name": names[i]} if names else {})})
+                        "liar": lies, **({"name": names[i]} if names else {})})
     return Started(state.round, plan.experiment.rounds, int(labels.max()) / max(int(labels.sum()), 1),
                    world.layout.real.width, len(data.test_y), list(data.labels), list(data.groups), clients, settings)

@@ -67,7 +67,8 @@ class SGD(Local):
     def train(self, world, start, cohort, mine, keys, tamper, stop):
         lr, shards = self.rate(cohort.round, world.rounds), world.shards
         # A full batch is as wide as the largest client of all, so that shapes, and bits, do not depend on the chunk.
-        batch, total = self.batch or max(shards.largest, 1), self.steps_of(cohort.sizes, shards.largest)
+        batch = min(self.batch or shards.largest, max(shards.largest, 1))
+        total = self.steps_of(cohort.sizes, shards.largest)
         order = total.argsort(descending=True, stable=True)   # who rests first stands last: those at work are a prefix
         who, back = order.to(world.device), order.argsort().to(world.device)
         mixed = bool((total.diff() > 0).any())                # else nothing moves, and nothing is copied

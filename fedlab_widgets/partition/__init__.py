@@ -5,5 +5,6 @@ from .dirichlet import Dirichlet
 from .iid import IID
 from .masked import Masked
 from .natural import Natural
+from .reuse import Reuse
 
-__all__ = ["ByGroup", "Dirichlet", "IID", "Masked", "Natural"]
+__all__ = ["ByGroup", "Dirichlet", "IID", "Masked", "Natural", "Reuse"]

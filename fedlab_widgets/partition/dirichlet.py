@@ -1,3 +1,5 @@
+from heapq import heapify, heapreplace
+
 import torch
 from pydantic import Field
 
@@ -25,7 +27,7 @@ class Dirichlet(Partition):
         return self.clients
 
     def assign(self, data, key):
-        from scipy.stats import gamma  # slow to import
+        from scipy.special import gammaincinv  # what scipy.stats calls, without half a second of import
 
         order = seeds.permutations(key, len(data.y))
         owner = torch.zeros_like(order)
@@ -33,19 +35,28 @@ class Dirichlet(Partition):
             rows = order[data.y[order] == label]
             u = seeds.uniforms(seeds.fold(key, label + 1), self.clients, torch.float64)
             # Shares below 1e-300 of a row are zero; the largest draw is kept so that the sum is never zero.
-            share = torch.from_numpy(gamma.ppf(u.numpy(), self.alpha)).clamp(min=1e-300)
+            share = torch.from_numpy(gammaincinv(self.alpha, u.numpy())).clamp(min=1e-300)
             cut = (share.cumsum(0) / share.sum() * len(rows)).round().long()
             owner[rows] = torch.searchsorted(cut, torch.arange(len(rows)), right=True).clamp(max=self.clients - 1)
         return self._fill_up(owner, order)
 
     def _fill_up(self, owner, order):
+        """Each client with too few rows takes the first of whoever holds most by then: O(rows log clients) in all."""
         count = torch.bincount(owner, minlength=self.clients)
         floor = min(self.min_rows, len(owner) // self.clients)
-        for poor in (count < floor).nonzero()[:, 0].tolist():
-            while count[poor] < floor:
-                rich = int(count.argmax())
-                moved = order[owner[order] == rich][:int(min(floor - count[poor], count[rich] - floor))]
-                owner[moved] = poor
-                count[rich] -= len(moved)
-                count[poor] += len(moved)
+        lack = (floor - count).clamp(min=0)
+        if not lack.any():
+            return owner
+        held = order[owner[order].argsort(stable=True)]   # client by client, in the shuffled order
+        first = (count.cumsum(0) - count).tolist()        # where those of each client begin
+        rich, moved = [(-n, i) for i, n in enumerate(count.tolist())], []
+        heapify(rich)
+        for wants in lack[lack > 0].tolist():
+            while wants:
+                n, i = rich[0]                            # of equals the first one
+                k = min(wants, -n - floor)
+                moved += range(first[i], first[i] + k)
+                first[i], wants = first[i] + k, wants - k
+                heapreplace(rich, (n + k, i))
+        owner[held[moved]] = torch.arange(self.clients).repeat_interleave(lack)
         return owner

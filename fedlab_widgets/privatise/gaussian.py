@@ -44,8 +44,8 @@ class Gaussian(Privatise):
         length = ledger.noise_multiplier * width**0.5 / max(expected, 1e-9)
         if length > 1:
             yield (f"the noise on the averaged update is about {length:.2g} times as long as the longest update "
-                   f"allowed: with {expected:.3g} clients expected a round it drowns what they learn; "
-                   "more clients a round help")
+                   f"allowed, with {expected:.3g} clients expected a round: it may drown a single round; over many "
+                   "rounds what clients learn adds up and the noise partly cancels, and more clients a round help")
 
     def bound(self, rows):
         return rows * (self.clip / rows.norm(dim=1, keepdim=True).clamp(min=1e-30)).clamp(max=1)

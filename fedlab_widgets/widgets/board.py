@@ -159,6 +159,11 @@ class Board(anywidget.AnyWidget):
             shown = self._run if self._run.rows else self._ghost
             return shown and shown.made
 
+    def shown(self) -> Any:
+        """What the run was made from whose figures are shown; None without figures."""
+        with self._lock:
+            return self._run.made if self._run.rows else None
+
     def add(self, row: Mapping[str, Any]) -> None:
         """What is known of one round: later calls add to it, they never take away. Needs the key "round"."""
         known = {name: _number(row[name]) for name in FIELDS if row.get(name) is not None}

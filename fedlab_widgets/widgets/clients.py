@@ -23,6 +23,7 @@ from torch import Tensor
 from ..attack import SignFlip
 from ..part import BadInput
 from ..plan import liars
+from ..session import one_thread
 from ..slots import Attack
 from ..spec import Experiment
 from . import words
@@ -30,8 +31,12 @@ from .preview import COLOURS, Preview
 
 STATIC = Path(__file__).parent / "static"
 MOST = 200              # rows in the page
+NAMED = 10_000          # clients that a tick may write into the experiment by number: a million take seconds
 BUSY = "A run goes: who takes part and who lies can be changed when it has ended."
 SORTS = ("client", "rows", "heterogeneity", "accuracy")
+NOTHING = {"rows": [], "top": 0, "names": [], "labels": [], "groups": [], "holds": "", "chosen": "", "closed": "",
+           "more": "", "partOpen": False, "lieOpen": False, "everyone": True, "nobody": True, "read": False,
+           "sort": ["client", False]}   # what the page is told of a partition that cannot be
 TAKES_PART = words.Word(
     "A client that takes part may be asked to train in a round; one that does not keeps its rows from the model, and "
     "the model is still tried on its held-out rows.",
@@ -84,17 +89,23 @@ class ClientTable(anywidget.AnyWidget):
         """Follow the form. accuracy: of each client on its held-out rows [N], of a run with this partition; NaN where
         there is none. locked: nothing may be ticked, since a run goes."""
         e, N = experiment, len(preview.sizes)
-        if accuracy is None or len(accuracy) != N:   # none, or one of another partition
-            accuracy = [math.nan] * N
+        known = accuracy is not None and len(accuracy) == N   # and not of another partition
+        read = torch.tensor(accuracy) if known else torch.full((N,), math.nan)
         changes, said = departed(e, N)
-        with self._lock:
+        with self._lock, one_thread():   # a second thread, beside a busy browser, takes six times as long
             part = mask(N, e.schedule.eligible(N))
-            self._shown = _Shown(e, preview, torch.tensor(accuracy), locked, part, lying(e, N))
+            self._shown = _Shown(e, preview, read, locked, part, lying(e, N))
             self._attack = e.attack or self._attack
             self._said = ""
             self._tell()
         if changes and not locked:
             self._change(changes, said)
+
+    def refuse(self, why: str) -> None:
+        """Nothing can be dealt out: the sentence stands where the picture was."""
+        with self._lock:
+            self._shown, self._said = None, why
+            self._tell()
 
     def _asked(self, _widget, message, _buffers) -> None:
         """What the page sends: {"op": "part" or "liar", "client": 3, "on": true}, "everyone", "nobody", "sort"."""
@@ -123,8 +134,9 @@ class ClientTable(anywidget.AnyWidget):
                 self.on_change(changes)
         except BadInput as error:
             said = str(error)
-        with self._lock:
-            self._said = said
+        with self._lock, one_thread():
+            if self._shown is not None:   # else what was refused meanwhile is said
+                self._said = said
             self._tell()
 
     def _press_part(self, client: int, on: bool) -> tuple[dict[str, Any], str]:
@@ -134,6 +146,10 @@ class ClientTable(anywidget.AnyWidget):
             return {}, no_choice(self._shown.e)
         if not part.any():
             return {}, "At least one client must take part. Tick another one first."
+        if NAMED < part.sum() < len(part):
+            return {}, (f"That would write the numbers of {int(part.sum()):,} clients into the experiment; ticks "
+                        f"choose {NAMED:,} at most. Let a smaller share take part in each round by the sampler "
+                        "(Advanced), or name the clients in Python: fl.Lockstep(clients=(0, 1, 2)).")
         return {"schedule.clients": None if part.all() else ids(part)}, ""
 
     def _press_liar(self, client: int, on: bool) -> tuple[dict[str, Any], str]:
@@ -141,6 +157,10 @@ class ClientTable(anywidget.AnyWidget):
         lies[client] = on
         if not lies.any():
             return {"attack": None}, ""
+        if lies.sum() > NAMED:
+            return {}, (f"That would write the numbers of {int(lies.sum()):,} liars into the experiment; ticks choose "
+                        f"{NAMED:,} at most. Set the share of liars under Attacks, or name them in Python: "
+                        "fl.SignFlip(liars=(0, 1, 2)).")
         if now is None:
             return {"attack": self._attack.model_copy(update={"liars": ids(lies)})}, (
                 f"Client {client} lies now. The attack is {words.title(type(self._attack))}; choose another kind of "
@@ -150,7 +170,8 @@ class ClientTable(anywidget.AnyWidget):
         return {"attack.liars": ids(lies)}, said
 
     def _tell(self) -> None:
-        self.table = {**content(self._shown, *self._sort), "said": self._said, "answered": self._answered}
+        shown = NOTHING if self._shown is None else content(self._shown, *self._sort)
+        self.table = {**shown, "said": self._said, "answered": self._answered}
 
 
 def content(s: _Shown, by: str, down: bool) -> dict[str, Any]:

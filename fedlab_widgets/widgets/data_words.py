@@ -2,7 +2,7 @@
 
 from .words import Word, explain
 
-HERE = "Nothing leaves this machine: the rows stay in the memory of this kernel."
+HERE = "Nothing is sent on: the rows stay in the memory of this kernel."
 
 WORDS = {
     "your file": Word(

@@ -7,6 +7,8 @@ import ipywidgets as w
 from .. import machine
 from ..world import pick_device
 
+CLUSTER = "cluster"   # no device of this machine: many machines, by Ray
+
 
 class DevicePicker(w.Dropdown):
     """A dropdown of the places a run can be on. `device` is what `run(device=)` takes.
@@ -26,7 +28,12 @@ class DevicePicker(w.Dropdown):
 
     @property
     def device(self) -> str:
-        return self.value
+        return "auto" if self.clustered else self.value
+
+    @property
+    def clustered(self) -> bool:
+        """Whether clients are to train on a Ray cluster."""
+        return self.value == CLUSTER
 
     def refresh(self) -> None:
         """Read the memory figures again; what is chosen stays, unless that device has gone."""
@@ -39,5 +46,6 @@ class DevicePicker(w.Dropdown):
 def options() -> list[tuple[str, str]]:
     """(what is shown, what `run(device=)` takes) of every place there is."""
     gpus = machine.gpus()
-    auto = f"auto ({gpus[0].device if gpus else 'CPU: torch sees no CUDA GPU'})"
-    return [(auto, "auto"), *((machine.words(d), d.device) for d in (machine.cpu(), *gpus))]
+    auto = f"auto ({gpus[0].device if gpus else 'CPU: no GPU seen'})"
+    return [(auto, "auto"), *((machine.words(d), d.device) for d in (machine.cpu(), *gpus)),
+            ("a Ray cluster", CLUSTER)]

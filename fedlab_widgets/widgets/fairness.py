@@ -135,16 +135,15 @@ class Reading:
     @property
     def sentences(self) -> tuple[str, ...]:
         """The reading in words, the message first; the last one is about what it takes."""
-        return (*self.message, *self.in_bits, TABLES)
+        return (*self.message, *([WHOSE] if self.held_out else []), *self.in_bits, TABLES)
 
     @cached_property
     def message(self) -> tuple[str, ...]:
-        """What needs no bits: see `headline`, `in_data`, `whose` and `directions`."""
+        """What needs no bits: see `headline`, `in_data` and `directions`."""
         many = len(self.groups) > 2
         pair = (f"Of {math.comb(len(self.groups), 2)} pairs of groups the one furthest apart is shown; its interval is "
                 "for that pair alone, and the largest of several differences is on average too large.")
-        return (headline(self), in_data(self), *([pair] if many else []), directions(self) + ".",
-                *([WHOSE] if self.held_out else []))
+        return headline(self), in_data(self), *([pair] if many else []), directions(self) + "."
 
     @cached_property
     def in_bits(self) -> tuple[str, ...]:

@@ -26,8 +26,9 @@ font-size:clamp(1.1em,12cqi,2em)}
 .fl-fair :is(p,ul,h4,.wide){max-width:46rem}.fl-fair h4{font-size:1em;font-weight:600;margin:8px 0 4px}
 .fl-fair .pair{display:flex;flex-wrap:wrap;gap:8px 32px;align-items:flex-start}.fl-fair .pair>*{flex:1 1 22rem;
 min-width:0;max-width:46rem}.fl-fair .figures{display:flex;flex-wrap:wrap;gap:4px 24px}
-.fl-fair .wide{overflow-x:auto;margin-bottom:14px}.fl-fair table{border-collapse:collapse;width:100%;font-size:.93em;
-font-variant-numeric:tabular-nums;color:inherit}.fl-fair caption{text-align:left;font-weight:600;padding:4px 0;
+.fl-fair .wide{overflow-x:auto;margin-bottom:14px}.fl-fair table{border-collapse:collapse;table-layout:auto;
+width:100%;font-size:.93em;font-variant-numeric:tabular-nums;color:inherit}
+.fl-fair caption{text-align:left;font-weight:600;padding:4px 0;
 color:inherit;font-size:1.07em}.fl-fair th,.fl-fair td{padding:3px 5px;text-align:right;border:0;border-bottom:1px solid
 var(--line);background:none;color:inherit;vertical-align:middle;white-space:nowrap}.fl-fair th{font-weight:600}
 .fl-fair th:first-child{text-align:left}.fl-fair small{display:block;font-size:.87em;font-weight:400}
@@ -49,8 +50,7 @@ def standing(reading: Reading) -> str:
     figures = ((f"accuracy {where}", _safe(percent(reading.accuracy))),
                ("global disparity", f"{reading.global_disparity:.4f} bits"))
     each = "".join(f"<span>{name} <b>{value}</b></span>" for name, value in figures)
-    note = f"<p><small>{WHOSE}</small>" if reading.held_out else ""
-    return STYLE + framed(f"{headline(reading)}<p class=figures>{each}</p>{note}{overall(reading)}")
+    return STYLE + framed(f"{headline(reading)}<p class=figures>{each}</p>{overall(reading)}")
 
 
 def moving(reading: Reading, scale: float | None = None) -> str:
@@ -72,9 +72,10 @@ def said(r: Reading) -> str:
 
 
 def headline(r: Reading) -> str:
+    whose = f"<small>{WHOSE}</small>" if r.held_out else ""
     return (f"<p><span class=big>{signed(r.gap.points)}</span> percentage points, {_safe(r.gap.first.group)} − "
             f"{_safe(r.gap.second.group)} in being predicted “{_safe(r.favourable)}”<small>{span(r.gap)} ({METHOD}); "
-            f"n = {r.n:,}{' held-out rows' if r.held_out else ''}</small></p>")
+            f"n = {r.n:,}{' held-out rows' if r.held_out else ''}</small>{whose}</p>")
 
 
 def _safe(text) -> str:

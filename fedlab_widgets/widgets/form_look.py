@@ -76,14 +76,21 @@ button.fl-why:focus-visible { outline: 2px solid var(--jp-brand-color1); outline
 .fl-what-if .widget-html, .fl-what-if .widget-html-content { min-width: 0; max-width: 100%; height: auto; }
 .fl-strength { display: flex; flex-wrap: wrap; gap: 2px 12px; align-items: center; overflow: visible; }
 .fl-strength > * { margin: 0; max-width: 100%; min-width: 0; }
-.fl-strength > .fl-slider { flex: 1 1 4rem; width: 20rem; }
+.fl-strength > .fl-slider { flex: 1 1 14rem; }
 .fl-what-if .jupyter-button:not(.fl-why), .fedlab-lab .jupyter-button:not(.fl-why, .fl-section) {
   height: auto; max-width: 100%; min-height: var(--jp-widgets-inline-height); line-height: 1.3; padding: 4px 10px;
   white-space: normal; overflow-wrap: anywhere; }
 .fedlab-lab .widget-html-content { line-height: 1.4; height: auto; }
+:is(.fedlab-lab, .fl-what-if, .fl-form) :is(button, input, select, .lm-TabBar) { font-family: inherit; }
+[data-jp-theme-light="false"] :is(.fedlab-lab, .fl-what-if, .fl-form) { color-scheme: dark; }
+/* The arrow of ipywidgets is black, in the dark as well. */
+[data-jp-theme-light="false"] :is(.fedlab-lab, .fl-what-if, .fl-form) .widget-dropdown > select {
+  background-image: url("data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 18 18'%3E%3Cpath \
+fill='%23ddd' d='M5.2 5.9 9 9.7l3.8-3.8L14 7.1l-4.9 5-4.9-5z'/%3E%3C/svg%3E"); }
 :is(.fedlab-lab, .fl-what-if) .widget-inline-hbox { flex-wrap: wrap; height: auto; max-width: 100%; }
 :is(.fedlab-lab, .fl-what-if) .widget-inline-hbox > :is(select, input) { min-width: 4rem; max-width: 100%; }
 .fedlab-run-bar .widget-inline-hbox { width: max-content; }
+.fedlab-run-bar .widget-dropdown > select { height: 28px; min-height: 28px; max-width: 16em; }
 .fedlab-run-bar .widget-inline-hbox > * { width: auto; flex: 0 1 auto; }
 .fedlab-lab .widget-tab-contents { padding: 8px clamp(0px, 2%, 14px); }
 .fl-what-if .widget-toggle-buttons { height: auto; flex-wrap: wrap; max-width: 100%; }
@@ -129,6 +136,7 @@ button.fl-why:focus-visible { outline: 2px solid var(--jp-brand-color1); outline
 .fl-form .fl-item > :last-child { grid-column: 1 / -1; }
 .fl-form .widget-html, .fl-form .widget-html-content { height: auto; min-height: 0; }
 .fl-form .fl-nest > .fl-slot, .fl-form > .fl-slot { margin: 0; }
+.fl-form .fl-actions, .fedlab-lab .fl-form + .fl-explained { margin-top: 8px; }
 .fl-form .fl-actions:empty { display: none; }
 .fl-form .fl-says { margin: 1px 0 2px; padding-left: 10.5em; color: var(--jp-content-font-color2); }
 .fl-form .fl-wrong { border-left: 3px solid var(--jp-error-color1); padding: 2px 10px; font-weight: 600; }

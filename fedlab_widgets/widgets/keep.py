@@ -29,19 +29,24 @@ SAVE = Word("Saves every figure of the run as a file with its numbers beside it,
 
 
 class ShowCode(w.VBox):
-    """A button that shows and hides the experiment as Python; `source()` gives the experiment."""
+    """A button that shows and hides the experiment as Python; `source()` gives the experiment, `follow()` reads it."""
 
     def __init__(self, source: Callable[[], Experiment]):
-        self.source, self.text = source, w.HTML()
+        self.source, self.text, self.shown = source, w.HTML(), False
         self.button = w.Button(description="Show code", icon="code", tooltip="The same experiment in Python",
                                layout=w.Layout(width="auto"))
         self.button.on_click(self._press)
         super().__init__([explained(self.button, CODE, name="Show code"), self.text])
 
     def _press(self, _) -> None:
-        shown = bool(self.text.value)
-        self.text.value = "" if shown else f'<pre tabindex="0">{escape(as_python(self.source()))}</pre>'
-        self.button.description = "Show code" if shown else "Hide code"
+        self.shown = not self.shown
+        self.button.description = "Hide code" if self.shown else "Show code"
+        self.follow()
+
+    def follow(self) -> None:
+        """Show the experiment as it is now, if it is to be shown."""
+        code = as_python(self.source()) if self.shown else ""
+        self.text.value = f'<pre tabindex="0">{escape(code)}</pre>' if code else ""
 
 
 class Keep(w.VBox):

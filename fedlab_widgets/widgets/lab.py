@@ -75,15 +75,17 @@ class Lab(w.VBox):
         self.bar = RunBar(self._pressed, device)
         self.board, self.table, self.keep = Board(), ClientTable(self._choose_clients), Keep()
         self._seen, self._still, self._view_closed = 0, None, False
-        self._shown: Phase | None = None
+        self._shown: tuple[int, Phase] | None = None   # which run of the runner's, and its phase
         self._quickly: QuickStart | None = None   # whose point is still on the screen
         self._foreseen: Experiment | None = None
         self._read = None   # of the last run: (what decides who the clients are, their accuracies by number)
         self._problem, self._warned, self._forecast, self._point = w.HTML(), w.HTML(), w.HTML(), w.HTML()
+        self._board_of, self._fairness_of = w.HTML(), w.HTML()   # whose the figures are, where that is a former run
+        self._told: Run | None = None                            # whom the fairness panel is about
         self._fairness = w.VBox([w.HTML("<p>Run something: who gets the favourable answer appears here.</p>")])
         super().__init__(self._layout())
         self.add_class("fedlab-lab")
-        self.form.observe(self._changed, "experiment")
+        self.form.observe(self._edited, "experiment")
         self.form.observe(lambda change: self.say_problem(change["new"]), "problem")
         self._changed()
         self._buttons_follow()
@@ -135,11 +137,12 @@ class Lab(w.VBox):
         starts = explained(w.HBox([self._quick(s) for s in STARTS], layout=ROW), "quick start")
         clients = explained(w.HTML("<b>Who holds what</b>"), "partition picture", "heterogeneity")
         left = w.VBox([self.form, clients, self.table])
-        self.form.actions.children = [ShowCode(lambda: self.experiment)]
-        self.panels = w.Tab([self._fairness, w.VBox(), self.keep],
+        self.code = ShowCode(lambda: self.experiment)
+        self.form.actions.children = [self.code]
+        self.panels = w.Tab([w.VBox([self._fairness_of, self._fairness]), w.VBox(), self.keep],
                             titles=["Fairness and what if", "Audit predictions", "Methods and figures"])
         self.panels.observe(self._opened, "selected_index")
-        columns = w.GridBox([left, self.board], layout=w.Layout(
+        columns = w.GridBox([left, w.VBox([self._board_of, self.board])], layout=w.Layout(
             grid_template_columns="repeat(auto-fit, minmax(min(100%, 380px), 1fr))", grid_gap="16px", width="100%"))
         return [starts, self._point, self.bar, explained(self._forecast, "forecast"), self._problem, self._warned,
                 columns, self.panels, Names()]
@@ -165,10 +168,14 @@ class Lab(w.VBox):
 
     @said
     def _pressed(self, name: str) -> None:
+        if self.form.problem and name in ("start", "step") and self.runner.phase not in AT_WORK:
+            raise BadInput(f"Nothing was started. {self.form.problem}")   # what the form shows is not what would run
         self.runner.seconds_a_round = self.bar.seconds / max(self.experiment.rounds, 1)
         press: dict[str, Callable] = {
-            "start": lambda: self.runner.start(self.experiment, self._folder(), self.bar.device),
-            "step": lambda: self.runner.step(self.experiment, out=self._folder(), device=self.bar.device),
+            "start": lambda: self.runner.start(self.experiment, self._folder(), self.bar.device,
+                                               executor=self.bar.executor),
+            "step": lambda: self.runner.step(self.experiment, out=self._folder(), device=self.bar.device,
+                                             executor=self.bar.executor),
             "pause": self.runner.pause, "stop": self.runner.stop, "reset": self._reset}
         press[name]()
 
@@ -176,6 +183,7 @@ class Lab(w.VBox):
         self.runner.reset()
         self.board.reset()
         self._warned.value = ""
+        self._say_whose()
 
     def _folder(self) -> Path | None:
         if self.out is None:
@@ -190,35 +198,57 @@ class Lab(w.VBox):
             raise BadInput(problem)
         self.form.host.submit_all(changes, "clients")
 
-    def _changed(self, _=None, settle: float = SETTLE) -> None:
+    def _edited(self, _) -> None:
+        """Another experiment is in the form: what was said of the one before is taken back."""
+        self.say_problem(self.form.problem)
+        self.code.follow()
+        self._changed()
+
+    def _changed(self, settle: float = SETTLE) -> None:
         """The partition is drawn at once; the forecast follows from a thread, since it trains a few steps."""
         e = self.experiment
         quick = self._quickly
         if quick is not None and (e.name, e.task) != (quick.experiment.name, quick.experiment.task):
             self._point.value = _left_over(e, quick)
             self._quickly = quick if self._point.value else None
+        self._say_whose()
         try:
             preview = Preview.of(e)
         except (BadInput, ValueError) as error:
             self.say_problem(str(error))
+            self.table.refuse(str(error))
+            self._forecast.value, self._foreseen = "<p>Forecast: none, this cannot run.</p>", None
             return
         accuracy = None
         if self._read is not None and self._read[0] == _clients_of(e):
             accuracy = self._read[1].reindex(range(len(preview.sizes))).tolist()   # NaN for those not on the panel
         self.table.show(e, preview, accuracy, locked=self.runner.phase in AT_WORK)
         if self._foreseen != e:
+            self._forecast.value, self._foreseen = "<p>Forecast: …</p>", None
             threading.Thread(target=self._foresee, args=(e, settle), daemon=True).start()
+
+    def _say_whose(self) -> None:
+        """Figures on other data than the form's, and a fairness panel of another run than the last, are named."""
+        of_board, told, here = self.board.shown(), self._told and self._told.experiment, live.data(self.experiment)
+        if of_board is not None and live.data(of_board) == here:
+            of_board = None
+        if told is not None and self._told is self.runner.run and live.data(told) == here:
+            told = None
+        for line, made in ((self._board_of, of_board), (self._fairness_of, told)):
+            text = f'<p role="status"><b>{escape(live.former(made))}</b></p>' if made else ""
+            if line.value != text:
+                line.value = text
 
     def _foresee(self, e: Experiment, settle: float) -> None:
         time.sleep(settle)   # the page is busy drawing, and more changes may follow
         if self.runner.phase in AT_WORK or e is not self.experiment or self._view_closed:
             return   # it would be slowed down, and measure nonsense
         try:
-            text = f"Forecast: {e.forecast(self.bar.device)}."
+            text = f"<p>Forecast: {escape(str(e.forecast(self.bar.device)))}.</p>"
         except (BadInput, ValueError) as error:
-            text = str(error)
+            text = f'<p role="alert"><b>This cannot run: {escape(str(error))}</b></p>'
         if e is self.experiment:
-            self._forecast.value, self._foreseen = f"<p>{escape(text)}</p>", e
+            self._forecast.value, self._foreseen = text, e
 
     def _buttons_follow(self) -> None:
         self.bar.follow(self.runner)
@@ -232,20 +262,25 @@ class Lab(w.VBox):
 
     @said
     def _flush(self) -> None:
-        events, phase = self.runner.events, self.runner.phase
-        count = len(events)
+        number, events, phase = self.runner.runs, self.runner.events, self.runner.phase   # the number is set last
+        at, count = (number, phase), len(events)   # a short run may begin and end between two looks
+        if self._shown is not None and self._shown[0] != number:
+            self._seen = 0
         fresh = events[self._seen if self._seen <= count else 0:count]
-        if not fresh and phase is self._shown:
+        if not fresh and at == self._shown:
             self._seen = count
             return
-        changed, self._shown = phase is not self._shown, phase
+        changed, self._shown = at != self._shown, at
         try:
             for event in fresh:
                 live.show(self.board, event, self.experiment)
+            if changed and phase is Phase.FAILED and not events:
+                live.blank(self.board, self.experiment)
             live.say(self.board, events, phase, self.experiment.rounds, self.runner.seconds_a_round)
             self.board.flush()
-            if any(isinstance(event, (Started, Warned)) for event in fresh):
+            if not events or any(isinstance(event, (Started, Warned)) for event in fresh):
                 self._warned.value = "".join(f'<p role="status">Note: {escape(t)}.</p>' for t in live.warnings(events))
+                self._say_whose()
             if changed:
                 self._turned(phase)
         finally:
@@ -273,6 +308,8 @@ class Lab(w.VBox):
                 threading.Thread(target=self._reveal, args=(run.experiment.task, revealed), daemon=True).start()
             else:
                 self._fairness.children = [w.HTML("<p>This data set names no groups, so there is no gap to read.</p>")]
+            self._told = run
+            self._say_whose()
             if self._still is not None:
                 from IPython.display import HTML
 

@@ -35,6 +35,20 @@ def show(board: Board, event: Event, e: Experiment) -> None:
         board.add(row)
 
 
+def blank(board: Board, e: Experiment) -> None:
+    """Clear the board for a run that failed before it had begun; the run before is its ghost."""
+    board.begin(e.name, [], e.rounds, float("nan"), [], [], e.privatise is not None, data(e))
+
+
+def former(made: Experiment | None) -> str:
+    """Whose the figures on the screen are, in words; empty without an experiment.
+
+    >>> former(Experiment(name="quick"))
+    'These figures are of a former run: “quick”, on adult.'
+    """
+    return f"These figures are of a former run: “{made.name}”, on {words.brief(made.task)}." if made else ""
+
+
 def data(e: Experiment) -> str:
     """Which data an experiment learns from. A withheld column is no other data: what it costs is worth comparing."""
     return e.task.model_dump_json(exclude={"withhold"})

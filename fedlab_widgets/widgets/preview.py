@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from .. import seeds
+from ..partition import ByGroup
 from ..partition.natural import client_names
 from ..session import one_thread
 from ..spec import Experiment
-from ..world import rows_of
+from ..world import counted, rows_of
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999", "#332288", "#88CCEE")
 
@@ -32,7 +33,9 @@ class Preview:
     group_names: tuple[str, ...]
     apart: Tensor
     different: float
+    rows: int   # there are in all: fewer than the sum of the sizes, where clients share them
     client_names: tuple[str, ...] = ()   # where the data name the clients
+    note: str = ""   # what the partition cannot do with these data
 
     @classmethod
     def of(cls, e: Experiment) -> Preview:
@@ -40,46 +43,57 @@ class Preview:
         return _dealt(e.task, e.partition, e.seed)
 
     def words(self) -> str:
-        """Who holds what, in two sentences."""
+        """Who holds what, in two sentences, and what the partition cannot do."""
         N, least, most = len(self.sizes), int(self.sizes.min()), int(self.sizes.max())
         each = f"{least:,} to {most:,} each" if least < most else f"{most:,} each"
-        holds = f"1 client holds {most:,} rows" if N == 1 else (
-            f"{N:,} clients hold {int(self.sizes.sum()):,} rows, {each}")
-        return f"{holds}. Heterogeneity {self.different:.2f} (Jensen-Shannon; 0 alike, 1 nothing in common)."
+        hold = "hold" if self.rows == int(self.sizes.sum()) else "share"
+        holds = f"1 client holds {most:,} rows" if N == 1 else f"{N:,} clients {hold} {self.rows:,} rows, {each}"
+        return (f"{holds}. Heterogeneity {self.different:.2f} (Jensen-Shannon; 0 alike, 1 nothing in common)."
+                f"{self.note and ' '}{self.note}")
 
 
 @lru_cache(maxsize=8)   # a change of anything else must not deal the rows out again
 def _dealt(task, partition, seed: int) -> Preview:
     data = rows_of(task)
-    clients = partition.count(data)
-    with one_thread():   # beside a busy browser a second thread makes it 60 to 100 ms instead of 10
+    (clients, K), L, G = counted(partition, data), len(data.labels), len(data.groups)
+    with one_thread():   # beside a busy browser a second thread makes it 60 to 300 ms instead of 10
         owner = partition.assign(data, seeds.keys(seed, "partition", 0, 0))
-    L, G = len(data.labels), len(data.groups)
-    joint = torch.bincount((owner * G + data.group) * L + data.y, minlength=clients * G * L).view(clients, G, L)
-    mix = joint.flatten(1).double()
-    return Preview(joint.sum((1, 2)), joint.sum(1), joint.sum(2), data.labels, data.groups, apart(mix),
-                   heterogeneity(mix), client_names(partition, data))
+        held = torch.bincount((owner * G + data.group) * L + data.y, minlength=K * G * L).view(K, G, L)
+        of = torch.arange(clients) % K   # each client's holding
+        copies, mix = torch.bincount(of, minlength=K)[:, None], held.flatten(1).double()
+        return Preview(held.sum((1, 2))[of], held.sum(1)[of], held.sum(2)[of], data.labels, data.groups,
+                       apart(mix, copies)[of], heterogeneity(mix, copies), len(owner), client_names(partition, data),
+                       _idle(partition, data))
 
 
-def apart(mix: Tensor) -> Tensor:
+def _idle(partition, data) -> str:
+    """That the skew of "by group" does nothing where all rows are of one group."""
+    if not isinstance(getattr(partition, "of", partition), ByGroup) or len(data.groups) > 1:
+        return ""
+    return ("These data name no groups, so “by group” deals the rows out evenly and its skew changes nothing; choose "
+            "dirichlet for clients that differ.")
+
+
+def apart(mix: Tensor, copies: Tensor | int = 1) -> Tensor:
     """Jensen-Shannon divergence in bits of each row of mix [N, K] (counts) and the sum of the other rows [N].
 
-    0: the same mix; 1: nothing in common. NaN where a client has no rows, or no others.
+    0: the same mix; 1: nothing in common. NaN where a client has no rows, or no others. copies [N, 1]: as many clients
+    with this row.
     """
-    mine, others = (m / m.sum(1, keepdim=True) for m in (mix, mix.sum(0) - mix))
+    mine, others = (m / m.sum(1, keepdim=True) for m in (mix, (mix * copies).sum(0) - mix))
     middle = (mine + others) / 2
     entropy = [torch.special.entr(p).sum(1) for p in (middle, mine, others)]
     return ((entropy[0] - (entropy[1] + entropy[2]) / 2) / math.log(2)).clamp(0, 1)
 
 
-def heterogeneity(mix: Tensor) -> float:
+def heterogeneity(mix: Tensor, copies: Tensor | int = 1) -> float:
     """Jensen-Shannon divergence of the rows of mix [N, K] (counts), weighed by size, over the entropy of the sizes.
 
     The numerator is the mutual information of client and kind of row, the denominator its largest value, H(client).
+    copies: as in `apart`.
     """
-    p = mix / mix.sum()
-    client, kind = p.sum(1, keepdim=True), p.sum(0, keepdim=True)
-    known = p > 0
-    information = float((p[known] * (p / (client * kind).clamp(min=1e-300))[known].log2()).sum())
-    entropy = float(-(client[client > 0] * client[client > 0].log2()).sum())
+    p = mix / (mix * copies).sum()
+    client, kind = p.sum(1, keepdim=True), (p * copies).sum(0, keepdim=True)
+    information = float((copies * torch.xlogy(p, p / (client * kind).clamp(min=1e-300))).sum())
+    entropy = float((copies * torch.special.entr(client)).sum())
     return max(0.0, information / entropy) if entropy else 0.0

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from ..events import Event, Failed, RoundEnded, Stopped
+from ..executors import Executor
 from ..part import BadInput
 from ..plan import begin
 from ..run import Run
@@ -53,6 +54,7 @@ class Runner:
     def __init__(self, seconds_a_round: float = 0.0):
         self.seconds_a_round = seconds_a_round
         self.phase = Phase.IDLE
+        self.runs = 0                # how many were started
         self.events: list[Event] = []
         self.run: Run | None = None
         self.error: BaseException | None = None
@@ -68,7 +70,7 @@ class Runner:
         return self.phase in MAY[button]
 
     def start(self, experiment: Experiment, out: str | Path | None = None, device: str | None = None,
-              paused: bool = False) -> bool:
+              paused: bool = False, executor: Executor | None = None) -> bool:
         """Begin a run in its own thread; False when one is at work already."""
         with self._lock:
             if not self.may("start"):
@@ -76,7 +78,8 @@ class Runner:
             self.events, self.run, self.error, self.problem, self.details = [], None, None, "", ""
             self._stop, self._pause, self._steps, self._boundary = False, paused, int(paused), False
             self.phase = Phase.PREPARING
-            self._thread = threading.Thread(target=self._work, args=(experiment, out, device), daemon=True,
+            self.runs += 1
+            self._thread = threading.Thread(target=self._work, args=(experiment, out, device, executor), daemon=True,
                                             name="fedlab run")
             self._thread.start()
             return True
@@ -107,9 +110,10 @@ class Runner:
         if self._thread is not None:
             self._thread.join(timeout)
 
-    def _work(self, experiment: Experiment, out: str | Path | None, device: str | None) -> None:
+    def _work(self, experiment: Experiment, out: str | Path | None, device: str | None,
+              executor: Executor | None) -> None:
         try:
-            plan, executor = ready(experiment, None, device)
+            plan, executor = ready(experiment, executor, device)
             folder = RunFolder.create(folder_for(experiment, out), experiment)
             if self.phase is Phase.PREPARING:
                 self.phase = Phase.PAUSED if self._pause and not self._steps else Phase.RUNNING

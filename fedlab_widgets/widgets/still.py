@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from html import escape
 
+from ..events import Started
 from ..forecast import size
 from ..part import BadInput
 from ..recipes import BOOK
@@ -36,7 +37,8 @@ def still(run: Run) -> str:
     if not len(read):
         return ""
     rounds = read["round"].astype(int).tolist()
-    lines, worst = _lines(run, read)
+    called = _called(run)
+    lines, worst = _lines(run, read, called)
     values = [v for _, line, *_ in lines for v in line if v == v] + [v for v in [run.majority] if v == v]
     more = max(0.08 * (max(values) - min(values)), 0.02)
     low, high = max(min(values) - more, 0), min(max(values) + more, 1.005)
@@ -52,7 +54,7 @@ def still(run: Run) -> str:
         marks.append(_line([(LEFT, y(run.majority)), (WIDTH - RIGHT, y(run.majority))], "soft", 1.5, "9 5", "guessing"))
     for name, line, colour, width, dash in lines:
         at = [(x(r), y(v)) for r, v in zip(rounds, line, strict=True) if v == v]
-        marks.append(_line(at, colour, width, dash, name))
+        marks.append(_line(at, colour, width, dash, called.get(name, name)))
     marks += _names(lines, worst, run.majority, x, y, rounds)
     name = escape(run.experiment.name)
     return (f'<figure class="fedlab-still" aria-label="A picture of the last finished run: {name}" '
@@ -65,7 +67,13 @@ def still(run: Run) -> str:
             f'{_key(lines, run)}{_table(run, read)}</figure>')
 
 
-def _lines(run: Run, read) -> tuple[list[tuple], str]:
+def _called(run: Run) -> dict[str, str]:
+    """What the data call the clients, where they do: {"client 1": "North"}."""
+    start = next(e for e in run.events if isinstance(e, Started))
+    return {f"client {c['client']}": c["name"] for c in start.clients if "name" in c}
+
+
+def _lines(run: Run, read, called: dict[str, str]) -> tuple[list[tuple], str]:
     """(name, values by reading, colour, width, dash) of each line, in the order drawn; who is worst at the end."""
     from ..figures import client_accuracy  # plotly comes with it
 
@@ -77,7 +85,7 @@ def _lines(run: Run, read) -> tuple[list[tuple], str]:
     worst = ""
     if len(last):
         who = last.idxmin()
-        worst = f"worst: {who}, n = {run.clients.held_out.loc[int(who.split()[-1])]:,}"
+        worst = f"worst: {called.get(who, who)}, n = {run.clients.held_out.loc[int(who.split()[-1])]:,}"
     if few and worst:
         lines.append(("worst client at the end", each[last.idxmin()].tolist(), "vermillion", 2, ""))
     elif read.worst_client.notna().any():
@@ -104,8 +112,8 @@ def _line(at: list[tuple], colour: str, width: float, dash: str, name: str) -> s
     """A line through points of the picture; a single one is a dot."""
     paint = f"var(--fs-{colour},{LIGHT[colour]})" if colour else "currentColor"
     if len(at) == 1:
-        return (f'<circle cx="{at[0][0]:.1f}" cy="{at[0][1]:.1f}" r="{width + 1.5}" style="fill:{paint}"><title>{name}'
-                f'</title></circle>')
+        return (f'<circle cx="{at[0][0]:.1f}" cy="{at[0][1]:.1f}" r="{width + 1.5}" style="fill:{paint}"><title>'
+                f'{escape(name)}</title></circle>')
     points = " ".join(f"{a:.1f},{b:.1f}" for a, b in at)
     faint = ' stroke-opacity=".6"' if width == 1 else ""
     return (f'<polyline points="{points}" fill="none" style="stroke:{paint}" stroke-width="{width}" '
@@ -198,4 +206,6 @@ def _table(run: Run, read) -> str:
 def _style() -> str:
     """The board's colours, for a light page and a dark one; where a page drops this, the light ones stand in place."""
     light, dark = (";".join(f"--fs-{k}:{v}" for k, v in colours.items()) for colours in (LIGHT, DARK))
-    return f'<style>.fedlab-still{{{light}}}[data-jp-theme-light="false"] .fedlab-still{{{dark}}}</style>'
+    # A page without the lab would begin with "model not found".
+    gone = ".jp-OutputArea:has(.fedlab-still):not(:has(.fedlab-lab)) .jupyter-widgets{display:none}"
+    return f'<style>{gone}.fedlab-still{{{light}}}[data-jp-theme-light="false"] .fedlab-still{{{dark}}}</style>'

@@ -6,6 +6,7 @@ import html
 
 from ..part import BadInput
 from ..partition import IID, ByGroup, Natural
+from ..recipes import BOOK
 from ..slots import Task
 from ..spec import Experiment
 from ..tasks import Arrays
@@ -13,7 +14,9 @@ from ..tasks.frame import report_of
 from ..world import rows_of
 from . import words
 from .fields import PartField, choices
+from .host import METHOD
 from .preview import Preview
+from .starts import STARTS
 
 FILE = "your file"   # no part has a name with a blank
 OFFER = "Your file…"
@@ -65,7 +68,7 @@ class TaskField(PartField):
         else:
             changes = {self.path: self.kind.read(change.new)}
             new, _ = self.host._tried(changes)
-            self.host.submit_all({**changes, **(self._fitted(new) if new else {})}, self.path)
+            self.host.submit_all({**changes, **(self._fitted(new) | renamed(new) if new else {})}, self.path)
 
     def _arrange_panel(self) -> None:
         if self._opened and self.panel is None:
@@ -88,7 +91,7 @@ class TaskField(PartField):
             Preview.of(new)
         self._opened = False
         self._arrange_panel()
-        self.host.submit_all(changes, self.path)
+        self.host.submit_all(changes | renamed(new), self.path)
 
     def _fitted(self, new: Experiment) -> dict:
         """The partition that these data get where they cannot have the one there is: by group if they name groups."""
@@ -97,7 +100,8 @@ class TaskField(PartField):
         except Exception:   # noqa: BLE001   the data are what is missing; whoever needs them says so
             return {}
         try:
-            Preview.of(new)
+            if new.partition.holdings(data) <= len(data.y):   # else the picture says it: how many is the user's to say
+                Preview.of(new)
             return {}
         except BadInput:   # the partition asks for groups or clients that these rows do not name
             old, partition = new.partition, ByGroup() if len(data.groups) > 1 else IID()
@@ -108,6 +112,21 @@ class TaskField(PartField):
                f"These data cannot be split by {words.title(type(old))}, so the split is {named} now.")
         self._dealt = new.task, partition, why
         return {"partition": partition}
+
+
+def renamed(e: Experiment) -> dict:
+    """The name that an experiment gets where it has a quick start's and other data: the recipe it is, or its own.
+
+    >>> from fedlab_widgets import Digits
+    >>> renamed(Experiment(name="who-is-treated-differently", task=Digits()))
+    {'name': 'fedavg'}
+    """
+    quick = next((q.experiment for q in STARTS if q.experiment.name == e.name), e)
+    if type(e.task) is type(quick.task):   # the same data, whatever is done with a column of them
+        return {}
+    slots = (*METHOD[1:], "attack")
+    same = (book.name for book in BOOK.values() if all(getattr(book.experiment, s) == getattr(e, s) for s in slots))
+    return {"name": next(same, "my experiment")}
 
 
 def _about(task: Arrays) -> str:

@@ -9,6 +9,7 @@ from importlib import import_module
 from threading import Thread
 
 import ipywidgets as w
+from IPython.display import HTML, display
 
 from ..evaluate.pid import decompose
 from ..events import Evaluated, Started
@@ -40,7 +41,13 @@ DRAWS = 200      # tables that the band of the clients as they were is made from
 FEW_DRAWS = 20   # tables a band is made from with three groups or more: each one is an optimisation, 2 ms and more
 FEW_SAID = (f" With three groups or more chance is drawn from {FEW_DRAWS} tables here, and from up to {DRAWS} in the "
             "record of a run, so that what it reaches differs a little.")
-REST = 0.3       # seconds without a move after which these are drawn
+REST = 0.3       # seconds without a move after which these are drawn, and the picture that stays in the notebook
+# A page shows the panel or the picture of it; one without a kernel would else say that it found no model.
+STILL = """<style>.jp-OutputArea:has(.fl-what-if) .fl-what-if-still,
+.jp-OutputArea:has(.fl-what-if-still):not(:has(.fl-what-if)) .jupyter-widgets{display:none}
+.fl-what-if-still .fl-pinned{font-weight:600}</style>
+<figure class=fl-what-if-still style="margin:8px 0" aria-label="A picture of the panel"><figcaption><b>A picture of who
+is given the answer; who holds whom: """
 
 
 class Strength(w.Box):
@@ -88,7 +95,9 @@ class WhatIf(w.VBox):
         self.reading: fairness.Reading | None = None
         self._draws = max(20, min(DRAWS, 10_000 // len(self.frozen.counts)))    # a slider must not wait
         self._timer: asyncio.TimerHandle | None = None
-        self._few = "" if len(self.frozen.groups) == 2 else FEW_SAID
+        self._still = None   # where the picture stands, beneath the panel
+        self._pinned = f"<p role=note class=fl-pinned>{PINNED}</p>{OWN * own}"
+        self._many = len(self.frozen.groups) > 2
         binary = len(self.frozen.labels) == len(self.frozen.groups) == 2
         self.choice = w.ToggleButtons(options=[s for s in HELP if s != MASKED or binary], description="Split",
                                       tooltips=[HELP[s] for s in HELP if s != MASKED or binary],
@@ -101,7 +110,7 @@ class WhatIf(w.VBox):
                               tooltip="Start a run whose clients hold the rows this way")
         train = explained(self.train, "train on this split")
         train.layout.display = None if on_train else "none"
-        Thread(target=lambda: import_module("scipy.stats"), daemon=True).start()   # Dirichlet needs it: half a second
+        Thread(target=lambda: import_module("scipy.special"), daemon=True).start()   # Dirichlet needs it: 0.1 s
         self._scale = {kind: self._widest(kind == MASKED) for kind in self.choice.options}
         self.choice.observe(self._chosen, "value")
         for strength in self._strengths.values():
@@ -110,7 +119,7 @@ class WhatIf(w.VBox):
         super().__init__([
             _heading("Who is given the answer", "fairness panel", "rate gap", "interval", "parity", "withheld"),
             self.standing, _heading("What if others held the same people?", "what if"),
-            w.HTML(f"<p role=note class=fl-pinned>{PINNED}</p>{OWN * own}"), explained(self.choice, "split"),
+            w.HTML(self._pinned), explained(self.choice, "split"),
             self.hint, self.strength, train, _heading("What moves", "redundant", "unique", "masked", "global disparity",
                                                       "local disparity", "bits", "band"), self.view, Names()])
         self.add_class("fl-what-if")
@@ -142,28 +151,29 @@ class WhatIf(w.VBox):
         kind = self.choice.value
         held = self._strengths.get(kind)
         self.strength.children = [explained(held, TERM[kind], name=held.box.description)] if held else []
-        anew = "" if kind == AS_IS else f"; {ANEW}"
-        self.hint.value = f"<p class=fl-hint>{markup.escape(kind.capitalize())}: {HELP[kind]}{anew}.{self._few}</p>"
+        said = "." if kind == AS_IS else f"; {ANEW}."
+        said += FEW_SAID * self._many
+        self.hint.value = f"<p class=fl-hint>{markup.escape(kind.capitalize())}: {HELP[kind]}{said}</p>"
         self.train.disabled = kind == AS_IS
         self._moved()
 
     def _moved(self, _=None):
-        if len(self.frozen.groups) == 2:
-            self._show(DRAWS if self.choice.value == AS_IS else self._draws)
-        elif not self._wait():
-            self._show(FEW_DRAWS)
-
-    def _wait(self) -> bool:
-        """Show the parts without bands and draw these once the slider rests; False where no loop could call back."""
+        """Show the parts; bands that take long, and the picture in the notebook, wait until the slider rests."""
+        draws = FEW_DRAWS if self._many else DRAWS if self.choice.value == AS_IS else self._draws
         try:
             loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return False
+        except RuntimeError:   # nobody could call back
+            return self._show(draws)
         if self._timer:
             self._timer.cancel()
-        self._timer = loop.call_later(REST, self._show, FEW_DRAWS)
-        self._show(0)
-        return True
+        self._timer = loop.call_later(REST, self._rested)
+        self._show(0 if self._many else draws)
+
+    def _rested(self):
+        if self._many:
+            self._show(FEW_DRAWS)
+        if self._still is not None:
+            self._still.update(HTML(self.picture()))
 
     def _show(self, draws: int):
         f, partition = self.frozen, self.partition
@@ -172,6 +182,21 @@ class WhatIf(w.VBox):
         self.reading = fairness.read(counts, f.groups, f.labels, f.favourable, names, draws=draws,
                                      held_out=self.held_out)
         self.view.value = fairness_html.moving(self.reading, self._scale[self.choice.value])
+
+    def picture(self) -> str:
+        """What the panel shows, as HTML that needs no kernel and no widgets."""
+        held = self._strengths.get(self.choice.value)
+        split = self.choice.value + (f", {held.box.description} = {spelled(held.value)}" if held else "")
+        return (f"{STILL}{split}</b><br>To move people, run the cell.</figcaption>"
+                f"{fairness_html.standing(self.reading)}{self._pinned}"
+                f"{fairness_html.moving(self.reading, self._scale[self.choice.value])}</figure>")
+
+    def _ipython_display_(self) -> None:
+        """The panel, and beneath it the picture that a notebook shows when nobody runs it."""
+        if self._many:
+            self._show(FEW_DRAWS)
+        display(self._repr_mimebundle_(), raw=True)
+        self._still = display(HTML(self.picture()), display_id=True)
 
     def _train(self, _):
         if self.on_train:

@@ -31,7 +31,7 @@ LABELS = {"task": "data set", "net": "model", "schedule": "who takes part", "dis
           "privatise.noise_multiplier": "noise", "privatise.epsilon": "target epsilon", "local.correct": "corrections",
           "local.epochs": "local epochs", "local.steps": "local steps", "schedule.clients": "only clients",
           "schedule.sampler": "sampler", "local.schedule": "step size over time", "local.lr_end": "step size left",
-          "partition.min_rows": "rows at least"}
+          "partition.min_rows": "rows at least", "partition.of": "holdings"}
 
 SAYS = {"task": "the rows and what is to be learned from them", "net": "the model that learns",
         "partition": "how the rows are dealt out to the clients", "schedule": "who takes part in a round, and when",
@@ -171,6 +171,8 @@ def brief(value, everything: bool = False) -> str:
     """A part in one line: its name and the fields that differ from their defaults (or all that are set)."""
     if not isinstance(value, Part):
         return spelled(value)
+    if (value.slot, value.name) in NOT_BY_HAND:
+        return value.title   # its fields are fingerprints
     return ", ".join([title(type(value)), *settings(value, everything)])
 
 

@@ -37,27 +37,22 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def jupyterlab(home: Path, python: str = sys.executable, environment: dict | None = None):
-    """(address, root folder) of a JupyterLab without token, news or updates: a throw-away server on loopback.
+def serving(home: Path, command: list[str], ready: str = "/api/status", environment: dict | None = None):
+    """(address, root folder) of a server without token on a free port of loopback, gone when the test is.
 
-    python: whose environment the server is. `home` is its configuration; kernels are those of the environment that
-    runs the tests, so that the two can differ.
+    command: the program, to which port and root are added; "{root}" in it is the root. `home` is its configuration;
+    kernels are those of the environment that runs the tests, so that the two can differ.
     """
-    root, settings, kernels = home / "root", home / "settings", home / "d/kernels/python3"
-    for folder in (root, settings, kernels):
+    root, kernels = home / "root", home / "d/kernels/python3"
+    for folder in (root, kernels):
         folder.mkdir(parents=True, exist_ok=True)
-    (settings / "overrides.json").write_text(json.dumps(QUIET))
     (kernels / "kernel.json").write_text(json.dumps({
         "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], "language": "python",
         "display_name": "Python 3"}))
-    port = free_port()
     own = {"HOME": str(home), "JUPYTER_CONFIG_DIR": str(home), "JUPYTER_DATA_DIR": str(home / "d"),
            "IPYTHONDIR": str(home / "i"), "JUPYTER_RUNTIME_DIR": str(home / "r"), "FEDLAB_FAST": "1"}
-    command = [python, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}",
-               "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", "--IdentityProvider.token=",
-               "--ServerApp.disable_check_xsrf=True", f"--ServerApp.root_dir={root}",
-               "--KernelSpecManager.ensure_native_kernel=False", "--LabApp.expose_app_in_browser=True",
-               f"--LabApp.app_settings_dir={settings}"]
+    port = free_port()
+    command = [*(word.format(root=root) for word in command), "--no-browser", f"--port={port}"]
     with (home / "server.log").open("w") as log:
         process = subprocess.Popen(command, env=os.environ | own | (environment or {}), stdout=log, stderr=log,
                                    cwd=root)
@@ -65,7 +60,7 @@ def jupyterlab(home: Path, python: str = sys.executable, environment: dict | Non
     try:
         for _ in range(300):
             with contextlib.suppress(OSError):
-                urllib.request.urlopen(address + "/api/status", timeout=1)
+                urllib.request.urlopen(address + ready, timeout=1)
                 break
             time.sleep(0.2)
         else:
@@ -79,12 +74,27 @@ def jupyterlab(home: Path, python: str = sys.executable, environment: dict | Non
             process.kill()
 
 
+OPEN = ["--allow-root", "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", "--IdentityProvider.token=",
+        "--ServerApp.disable_check_xsrf=True", "--ServerApp.root_dir={root}",
+        "--KernelSpecManager.ensure_native_kernel=False"]   # a throw-away server
+
+
+def jupyterlab(home: Path, python: str = sys.executable, environment: dict | None = None):
+    """(address, root folder) of a JupyterLab without news or updates. python: whose environment the server is."""
+    settings = home / "settings"
+    settings.mkdir(parents=True, exist_ok=True)
+    (settings / "overrides.json").write_text(json.dumps(QUIET))
+    return serving(home, [python, "-m", "jupyterlab", *OPEN, "--LabApp.expose_app_in_browser=True",
+                          f"--LabApp.app_settings_dir={settings}"], environment=environment)
+
+
 class Page:
     """A notebook open in JupyterLab. `outside` lists what the page asked for anywhere but on its own server."""
 
     def __init__(self, page, url: str):
         self.page, self.url, self.outside = page, url, []
-        own = (url.split("/lab")[0], "data:", "blob:", url.split("/lab")[0].replace("http", "ws"))
+        origin = "/".join(url.split("/")[:3])
+        own = (origin, "data:", "blob:", origin.replace("http", "ws"))
         note = lambda asked: None if asked.url.startswith(own) else self.outside.append(asked.url)  # noqa: E731
         page.on("request", note)
         page.on("websocket", note)
@@ -184,7 +194,7 @@ def opener(chromium, address: str, root: Path):
             urllib.request.urlopen(request)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")   # Playwright keeps an event loop running, and later files call asyncio.run
 def chromium():
     if CHROMIUM is None:
         pytest.skip("no Chromium here: install Debian's package chromium")
@@ -207,6 +217,25 @@ def notebook(chromium, server):
     """open(name, cells, width=1400) -> Page with all cells run."""
     with opener(chromium, *server) as open_:
         yield open_
+
+
+@pytest.fixture
+def front(chromium, tmp_path):
+    """front(command, ready) -> (root folder, open(path, width=1400) -> Page) on a front end other than JupyterLab.
+
+    The page is not loaded yet: `page.ready()` waits for a notebook, `page.page.goto(page.url)` for nothing.
+    """
+    with contextlib.ExitStack() as stack:
+        def start(command, **how):
+            address, root = stack.enter_context(serving(tmp_path, command, **how))
+
+            def open_(path, width=1400):
+                context = chromium.new_context(viewport={"width": width, "height": 1000})
+                stack.callback(context.close)
+                return Page(context.new_page(), f"{address}/{path}")
+            return root, open_
+        start.open = OPEN
+        yield start
 
 
 @pytest.fixture

@@ -94,11 +94,32 @@ def test_sorting_and_many_clients(notebook):
     page.page.get_by_text("200 of 300 clients are shown, the first in this order.").wait_for()
     page.page.get_by_role("button", name="rows", exact=True).click()
     head = page.page.get_by_role("columnheader", name="rows")
-    page.page.wait_for_function("() => document.querySelector('.flc th[aria-sort=descending]')")
+    page.page.wait_for_function("() => document.querySelector('.flc th[aria-sort=descending]') && "
+                                "document.querySelector('.flc tbody[aria-busy=false]')")   # rows out of sight as well
     sizes = [int(text) for text in page.page.locator(".flc-size span").all_inner_texts()]
     page.shot("many")
     assert head.get_attribute("aria-sort") == "descending" and sizes == sorted(sizes, reverse=True)
     assert sizes[0] == int(kernel(page, "print(int(Preview.of(form.experiment).sizes.max()))"))
+
+
+def test_the_rows_in_view_are_drawn_first_and_the_others_follow(notebook):
+    page = opened(notebook, "in-view")
+    kernel(page, "form.show(fl.Experiment(task=fl.Digits(), partition=fl.IID(clients=150)))")
+    page.page.wait_for_function("() => document.querySelectorAll('.flc tbody tr').length === 150 && "
+                                "document.querySelector('.flc tbody[aria-busy=false]')")
+    page.page.locator(".flc-box").evaluate("b => b.scrollTop = b.scrollHeight / 2")
+    page.page.evaluate("""() => { const body = document.querySelector('.flc tbody'); window.first = null;
+        const said = () => [...body.rows].map((r) => r.querySelector('.flc-size span').textContent);
+        new MutationObserver(() => { if (body.ariaBusy === 'true') window.first ??= said(); })
+            .observe(body, {attributes: true}); }""")
+    kernel(page, "form.show(form.experiment.changed(partition=fl.Dirichlet(clients=150, alpha=0.5, min_rows=0)))")
+    page.page.wait_for_function("() => window.first && document.querySelector('.flc tbody[aria-busy=false]')")
+    first, sizes = page.page.evaluate("() => window.first"), page.page.locator(".flc-size span").all_inner_texts()
+    want = kernel(page, "print(*Preview.of(form.experiment).sizes.tolist())").split()
+    assert sizes == want and first != want
+    top = page.page.locator(".flc-box").evaluate(
+        "b => Math.floor(b.scrollTop / b.querySelector('tbody tr').offsetHeight)")
+    assert first[top:top + 14] == want[top:top + 14]
 
 
 def test_nothing_overflows_in_a_narrow_window(notebook):
@@ -121,3 +142,14 @@ def too_wide(page) -> list[str]:
         const end = r.getBoundingClientRect().right + 1;
         return [...r.querySelectorAll('*')].filter((e) => !b.contains(e) || e === b)
             .filter((e) => e.getBoundingClientRect().right > end).map((e) => e.className || e.tagName); }""")
+
+
+def test_a_partition_that_cannot_be_is_a_sentence_and_no_table(notebook):
+    page = opened(notebook, "refused")
+    kernel(page, "table.refuse('There are more clients than rows.')")
+    page.page.get_by_text("There are more clients than rows.").wait_for()
+    region = page.page.get_by_role("region", name="Clients", exact=True)
+    assert not region.is_visible() and not page.page.get_by_role("button", name="all take part").is_visible()
+    kernel(page, "follow()")
+    region.wait_for()
+    assert page.page.locator(".flc tbody tr").count() == 10

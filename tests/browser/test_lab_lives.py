@@ -91,6 +91,13 @@ def test_a_restarted_kernel_is_said_and_the_cell_gives_a_new_lab(lab, state):
     page.wait_for("+b.dataset.n >= 3")
 
 
+def nothing_else(page) -> None:
+    """No reader begins with the words of a widget that found no kernel."""
+    error = page.page.get_by_text("model not found")
+    error.wait_for(state="attached", timeout=60_000)
+    assert not error.is_visible()
+
+
 def test_the_picture_of_a_run_is_in_the_file_and_shows_without_its_kernel(lab, server):
     page = lab("picture")
     page.choose("full speed")
@@ -113,7 +120,40 @@ def test_the_picture_of_a_run_is_in_the_file_and_shows_without_its_kernel(lab, s
     page.shot("picture-without-kernel")
     box = picture.bounding_box()
     assert box["width"] > 300 and box["height"] > 100
+    nothing_else(page)
     assert page.kernel("print('lab' in globals())").strip() == "False"
+
+
+PANEL = """import fedlab_widgets as fl
+panel = fl.WhatIf.of(fl.run(fl.Experiment(rounds=3), out='runs-panel', progress=False))
+panel"""
+
+
+def test_a_panel_alone_leaves_a_picture_that_only_a_page_without_it_shows(notebook):
+    page = notebook("panel", [PANEL], height=1600)
+    live, still = page.page.locator(".fl-what-if"), page.page.locator(".fl-what-if-still")
+    live.wait_for(timeout=120_000)
+    still.wait_for(state="attached")
+    assert not still.is_visible()
+    page.page.get_by_role("button", name="by group").click()
+    page.page.locator(".fl-what-if-still", has_text="by group, skew").wait_for(state="attached")
+    page.shot("panel-alive")
+    page.save()
+    page.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    page.page.goto("about:blank")
+    page.ready()   # a kernel that has run nothing
+    still.wait_for(timeout=30_000)
+    assert live.count() == 0 and "by group, skew = 0.9" in still.inner_text()
+    nothing_else(page)
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        page.command("apputils:change-theme", theme=theme)
+        page.page.wait_for_timeout(500)
+        still.scroll_into_view_if_needed()
+        page.shot(f"panel-picture-{theme.split()[1].lower()}")
+        ink, ground = still.locator(".fl-fair").first.evaluate(
+            "e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]")
+        bright = lambda colour: sum(float(v) for v in re.findall(r"[\d.]+", colour)[:3])  # noqa: E731
+        assert (bright(ink) > bright(ground)) == ("Dark" in theme), (ink, ground)
 
 
 def test_two_pages_show_the_same_lab(lab, notebook):

@@ -1,5 +1,6 @@
 """Generated specs: every field of every part in the catalogue, from its type and range."""
 
+import functools
 import json
 import math
 import types
@@ -69,7 +70,7 @@ def good(name, annotation, marks=()):
     if origin is typing.Annotated:
         return good(name, args[0], (*marks, *args[1:]))
     if isinstance(annotation, type) and issubclass(annotation, Part):
-        return part_of(annotation.slot)
+        return st.deferred(lambda: part_of(annotation.slot))   # a partition may hold a partition
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return fields_of(annotation)
     if origin is typing.Literal:
@@ -106,6 +107,7 @@ def fields_of(cls):
     return st.fixed_dictionaries({}, optional=offers).map(tidy)
 
 
+@functools.cache   # hypothesis ends what goes round in circles when it meets the same strategy again
 def part_of(slot):
     return st.one_of(*(fields_of(cls).map(lambda fields, name=cls.name: {"part": name} | fields)
                        for cls in house(slot)))

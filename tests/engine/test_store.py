@@ -195,12 +195,12 @@ def test_no_run_folder(tmp_path):
 
 @pytest.mark.parametrize("name", ["spec.json", "events.jsonl", "snapshot.safetensors"])
 def test_files_that_may_not_be_read(half, monkeypatch, name):
-    def read(path, old=Path.read_bytes):
-        if path.name == name:   # root may read everything, so that no file mode would do
+    def opened(path, mode="r", *how, old=Path.open, **more):
+        if path.name == name and mode == "rb":   # root may read everything, so that no file mode would do
             raise PermissionError(13, "Permission denied", str(path))
-        return old(path)
+        return old(path, mode, *how, **more)
 
-    monkeypatch.setattr(Path, "read_bytes", read)
+    monkeypatch.setattr(Path, "open", opened)
     with pytest.raises(fl.BadInput, match=f"{name} cannot be read .Permission denied.; check the folder"):
         session.resume(half)
 

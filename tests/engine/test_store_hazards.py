@@ -7,13 +7,14 @@ import os
 import pickle
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
 
 import fedlab_widgets as fl
-from fedlab_widgets import session, store
+from fedlab_widgets import session, store, table
 
 PACKAGE = Path(fl.__file__).parent
 
@@ -26,7 +27,10 @@ CALLS = {"torch.load", "np.load", "numpy.load", "pd.read_pickle", "pandas.read_p
 def test_the_package_knows_no_pickle():
     assert pickles("import pickle") and pickles("from joblib import load") and pickles("x = torch.load(path)")
     assert pickles("np.load(f, allow_pickle=True)") and not pickles("'no pickle'; safetensors.torch.load(raw)")
-    assert {str(path): found for path in PACKAGE.rglob("*.py") if (found := pickles(path.read_text("utf-8")))} == {}
+    # Between a run and its own Ray workers, who speak nothing else; never to or from a file.
+    sources = {str(path.relative_to(PACKAGE)): path.read_text("utf-8") for path in PACKAGE.rglob("*.py")}
+    assert {name: found for name, text in sources.items() if (found := pickles(text))} == {"parcel.py": ["pickle"]}
+    assert {name for name, text in sources.items() if "from .parcel import" in text} == {"cluster.py"}
 
 
 def pickles(source):
@@ -113,6 +117,24 @@ def test_a_full_disk(six_rounds, facts, same_bits, tmp_path, tiny_disk, monkeypa
         assert session.resume(folder, progress=False).status == "finished"
         assert facts(folder)[:len(before)] == before
     assert same_bits(tmp_path / "elsewhere", disk / "run")
+
+
+def test_a_full_disk_under_what_clients_remember(six_rounds, facts, same_bits, whole, tmp_path, tiny_disk, monkeypatch):
+    """4 clients x 4 840 bytes of control variates find no room; the run folder is elsewhere, and goes on later."""
+    disk, size = tiny_disk
+    monkeypatch.setattr(tempfile, "tempdir", str(disk))
+    monkeypatch.setattr(table, "HELD", 0)
+    assert not size(8)
+    with pytest.raises(fl.BadInput, match="rounds = 6: by then clients remember about 19.4 kB .* 8.19 kB are free"):
+        fl.run(six_rounds, out=tmp_path / "run", progress=False)
+    assert not size(300) and not (tmp_path / "run").exists()
+    with pytest.raises(store.DiskProblem, match=f"{disk} cannot be written: the disk is full; .* TMPDIR .*resume"):
+        fl.run(six_rounds, out=tmp_path / "run", progress=False, stop=lambda: bool(size(8)))   # somebody else fills it
+    run = fl.open_run(tmp_path / "run")
+    assert run.status == "incomplete" and len(run.history) == 0
+    assert not size(300)
+    assert session.resume(tmp_path / "run", progress=False).status == "finished"
+    assert facts(tmp_path / "run") == facts(whole.path) and same_bits(tmp_path / "run", whole.path)
 
 
 def test_a_disk_with_no_room_for_a_folder(six_rounds, tiny_disk):

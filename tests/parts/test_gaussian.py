@@ -74,6 +74,14 @@ def test_the_accountant_is_told_how_clients_come(line):
     assert Ledger(Everyone(), once, 1e-5).epsilon(1) <= 2.0
 
 
+def test_long_noise_is_said_and_promises_no_failure():
+    # 2 (multiplier) * sqrt(100 columns) / 5 clients = 4 times the longest update; with 40 clients 0.5: nothing to say.
+    said = [*fl.Gaussian().notes(Ledger(Everyone(), 2.0, 1e-5), 1000, 100, 5.0)]
+    assert len(said) == 1 and "about 4 times as long as the longest update allowed, with 5 clients" in said[0]
+    assert "may drown a single round" in said[0] and "it drowns" not in said[0]   # many rounds learn all the same
+    assert [*fl.Gaussian().notes(Ledger(Everyone(), 2.0, 1e-5), 1000, 100, 40.0)] == []
+
+
 def test_what_cannot_be_accounted_is_refused():
     for wrong in ({"aggregate": fl.Mean()}, {"aggregate": fl.Median()},
                   {"aggregate": fl.Mean(weights="uniform")}, {"aggregate": fl.Mean(denominator="expected")}):

@@ -96,10 +96,51 @@ def test_a_fifth_of_each_clients_rows_is_held_out():
     # floor(n / 5) rows: 10 -> 2, 14 -> 2, 4 -> 0, none -> 0; the others are there to learn from.
     owner = torch.tensor([0] * 10 + [1] * 14 + [2] * 4)
     shards = Shards.of(data([0] * 28, [0] * 28), owner, 4, seed=0)
-    assert shards.train.tolist() == [8, 12, 4, 0] and shards.offsets.tolist() == [0, 10, 24, 28, 28]
+    assert shards.train.tolist() == [8, 12, 4, 0] and shards.offsets.tolist() == [0, 10, 24, 28]
     rows, place = shards.held_out(torch.tensor([0, 1, 2, 3]))
     assert torch.bincount(place, minlength=4).tolist() == [2, 2, 0, 0]
     # Held-out rows belong to their client: x holds the row number, and rows 0 .. 9 are client 0's.
     assert all((shards.x[r, 0] < 10) == (k == 0) for r, k in zip(rows, place, strict=True))
     again = Shards.of(data([0] * 28, [0] * 28), owner, 4, seed=1)
     assert sorted(again.x[:10, 0].tolist()) == sorted(shards.x[:10, 0].tolist()) != again.x[:10, 0].tolist()
+
+
+def test_clients_share_the_rows_of_few():
+    # 7 rows in turn to 3 holdings are 3, 2, 2 rows; of 8 clients 0, 3, 6 have the first, 1, 4, 7 the second, 2, 5 the
+    # third. No row of so few is held out, and the ranges begin at rows 0, 3 and 5.
+    rows, shared = data([0] * 7, [0] * 7), fl.Reuse(clients=8, of=fl.IID(clients=3))
+    assert shared.count(rows) == 8 and shared.holdings(rows) == 3
+    owner = shared.assign(rows, KEY)
+    assert torch.equal(owner, fl.IID(clients=3).assign(rows, KEY))
+    shards = Shards.of(rows, owner, 8, seed=0, holdings=3)
+    assert shards.clients == 8 and len(shards.y) == 7, "rows are never copied"
+    assert shards.rows.tolist() == shards.train.tolist() == [3, 2, 2, 3, 2, 2, 3, 2]
+    assert shards.offsets.tolist() == [0, 3, 5, 0, 3, 5, 0, 3]
+
+
+def test_held_out_rows_are_shared_as_well():
+    # 10 rows of holding 0 and 5 of holding 1, of which 2 and 1 are held out; clients 1 and 3 have the same one row.
+    shards = Shards.of(data([0] * 15, [0] * 15), torch.tensor([0] * 10 + [1] * 5), 4, seed=0, holdings=2)
+    rows, place = shards.held_out(torch.tensor([1, 2, 3]))
+    assert place.tolist() == [0, 1, 1, 2] and rows.tolist() == [14, 8, 9, 14]
+
+
+def test_rows_of_nobody_and_a_reuse_of_a_reuse_are_refused():
+    rows = data([0] * 7, [0] * 7)
+    with pytest.raises(fl.BadInput, match="partition.clients = 2 would leave rows with nobody.* give at least 3"):
+        fl.Reuse(clients=2, of=fl.IID(clients=3)).count(rows)
+    with pytest.raises(fl.BadInput, match="of.*shares rows itself"):
+        fl.Reuse(of=fl.Reuse())
+    assert fl.Reuse(of=fl.Natural()).count(data([0] * 4, [0] * 4, client=[2, 0, 2, 1])) == 100
+
+
+def test_who_has_too_little_takes_from_the_largest_by_hand():
+    # 6, 4, 0, 0 rows in the order 9 .. 0, at least 2 each: client 2 takes the first two of client 0, rows 9 and 8. Now
+    # both have 4, and of equals the first one gives: 7 and 6 to client 3.
+    order = torch.arange(9, -1, -1)
+    owner = torch.tensor([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
+    assert fl.Dirichlet(clients=4)._fill_up(owner, order).tolist() == [1, 1, 1, 1, 0, 0, 3, 3, 2, 2]
+    # 5, 4, 0 rows, at least 3 each: client 0 can give two and keeps three, client 1 gives the third.
+    owner = torch.tensor([0] * 5 + [1] * 4)
+    filled = fl.Dirichlet(clients=3, min_rows=3)._fill_up(owner, torch.arange(9))
+    assert filled.tolist() == [2, 2, 0, 0, 0, 2, 1, 1, 1]

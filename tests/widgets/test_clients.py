@@ -9,7 +9,7 @@ import torch
 import fedlab_widgets as fl
 from fedlab_widgets.plan import liars, prepare
 from fedlab_widgets.slots import Schedule
-from fedlab_widgets.widgets.clients import MOST, ClientTable
+from fedlab_widgets.widgets.clients import MOST, NAMED, ClientTable
 from fedlab_widgets.widgets.form import Form
 from fedlab_widgets.widgets.preview import Preview, apart, heterogeneity
 from fedlab_widgets.world import world_of
@@ -55,7 +55,7 @@ def test_the_rows_are_those_of_the_run():
     shards = world_of(e, torch.device("cpu")).shards
     w = Wired(e)
     for i, n, apart_, part, lies, accuracy, labels, groups in w.table.table["rows"]:
-        mine = slice(int(shards.offsets[i]), int(shards.offsets[i + 1]))
+        mine = slice(first := int(shards.offsets[i]), first + int(shards.rows[i]))
         assert n == len(shards.y[mine])
         assert labels == torch.bincount(shards.y[mine], minlength=2).tolist()
         assert groups == torch.bincount(shards.group[mine], minlength=2).tolist()
@@ -257,3 +257,54 @@ def test_a_change_is_one_small_message_and_no_change_is_none():
 def test_what_is_said_on_a_question_mark():
     for sentence, example, lesson in ClientTable(print).help.values():
         assert sentence and example and lesson
+
+
+def test_clients_that_share_rows_are_shown_with_the_rows_they_share():
+    # 32,561 rows dealt to 4 holdings: 8,141 and three times 8,140; client i of 20 has that of i mod 4.
+    preview = Preview.of(fl.Experiment(partition=fl.Reuse(clients=20, of=fl.IID(clients=4))))
+    assert preview.sizes.tolist() == [8141, 8140, 8140, 8140] * 5
+    assert torch.equal(preview.labels[:4], preview.labels[16:]) and preview.apart.shape == (20,)
+    assert preview.words().startswith("20 clients share 32,561 rows, 8,140 to 8,141 each. Heterogeneity 0.00")
+    # As many clients with a row as there are copies of it: the figures of the 20 rows, one by one.
+    joint = torch.randint(0, 50, (4, 6), generator=torch.Generator().manual_seed(0)).double()
+    copies, rows = torch.full((4, 1), 5), joint.repeat(5, 1)
+    assert torch.allclose(apart(joint, copies).repeat(5), apart(rows), atol=1e-12)
+    assert heterogeneity(joint, copies) == pytest.approx(heterogeneity(rows), abs=1e-12)
+
+
+def test_what_cannot_be_dealt_out_is_said_in_place_of_the_picture():
+    # Adult has 32,561 training rows; `natural` asks for a client column, which it has not.
+    for partition, why in ((fl.ByGroup(clients=50_000), "50000 is more than the 32561 training rows"),
+                           (fl.Reuse(clients=60_000, of=fl.IID(clients=50_000)), "partition.of.clients = 50000"),
+                           (fl.Natural(), "these data name none")):
+        with pytest.raises(fl.BadInput, match=why):
+            Preview.of(fl.Experiment(partition=partition))
+    w = Wired()
+    w.table.refuse("This cannot be dealt out.")
+    assert w.table.table["said"] == "This cannot be dealt out." and w.table.table["rows"] == []
+    assert w.table.table.keys() == Wired().table.table.keys()   # the page finds all that it reads
+    w.table._handle_custom_msg({"op": "part", "client": 3, "on": False, "id": "1"}, [])
+    assert not w.asked and w.table.table["said"] == "This cannot be dealt out."
+    w.follow()
+    assert len(w.table.table["rows"]) == 10 and w.table.table["said"] == ""
+
+
+@pytest.mark.parametrize("partition", [fl.ByGroup(clients=5), fl.Reuse(clients=20, of=fl.ByGroup(clients=5))])
+def test_by_group_without_groups_says_that_its_skew_does_nothing(partition):
+    e = fl.Experiment(task=fl.Digits(), partition=partition)
+    assert "name no groups, so “by group” deals the rows out evenly" in Wired(e).table.table["holds"]
+    assert "name no groups" not in Preview.of(fl.Experiment(partition=partition)).words()   # Adult names two
+    assert "name no groups" not in Preview.of(DIGITS).words()
+
+
+def test_a_tick_that_would_name_a_crowd_is_refused_with_the_way_out():
+    w = Wired(fl.Experiment(partition=fl.IID(clients=NAMED + 2)))
+    said = w.send("part", 3, False)
+    assert "the numbers of 10,001 clients" in said and "sampler" in said and "Python" in said
+    assert not w.asked and w.e.schedule.clients is None and w.table.table["rows"][3][PART]
+    w.form.host.submit("attack", {"part": "sign_flip", "liars": 1.0})
+    assert "the numbers of 10,001 liars" in w.send("liar", 3, False) and w.e.attack.liars == 1.0
+    w.form.host.submit("schedule.clients", (1, 2))   # few are named: ticks go on
+    assert w.send("part", 3, True) == "" and w.e.schedule.clients == (1, 2, 3)
+    w = Wired(fl.Experiment(partition=fl.IID(clients=NAMED + 1)))
+    assert w.send("part", 3, False) == "" and len(w.e.schedule.clients) == NAMED

@@ -23,6 +23,11 @@ def test_scales_and_unreadable_texts():
     assert parsed("many", [int], False) == "many"
 
 
+def test_rows_of_ones_own_are_called_by_their_name():
+    task = fl.from_arrays([[0.0], [1.0]] * 20, [0, 1] * 20, name="pupils.csv")
+    assert words.brief(task, everything=True) == "pupils.csv"
+
+
 TERMS = ("client, round, local epoch, non-IID, Dirichlet alpha, skew, global disparity, local disparity, unique, "
          "redundant, masked, bits, band, withheld, parity, opportunity, odds, epsilon, delta, clipping, aggregator, "
          "codec, worst client, up and down, liar").split(", ")

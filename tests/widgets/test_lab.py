@@ -3,6 +3,7 @@
 import asyncio
 import html
 import re
+import threading
 import time
 
 import pytest
@@ -59,6 +60,95 @@ def test_what_goes_wrong_is_said_and_raised_by_wait(lab):
         asyncio.run(lab.wait(60))
     until(lambda: "local.lr" in lab._problem.value)
     assert "Traceback" not in lab._problem.value
+
+
+def test_what_was_said_of_another_experiment_is_taken_back(lab):
+    until(lambda: "Forecast: 3 rounds" in lab._forecast.value)
+    lab.code.button.click()
+    lab.say_problem("of the run before")
+    lab.form.show(lab.experiment.changed(rounds=5))
+    assert "rounds=5" in lab.code.text.value and "rounds=3" not in lab.code.text.value
+    assert "3 rounds" not in lab._forecast.value and lab._problem.value == ""
+    lab.form.show(lab.experiment.changed(rounds=3))   # there and back, before the forecast has settled
+    until(lambda: "Forecast: 3 rounds" in lab._forecast.value)
+    lab.code.button.click()
+    lab.form.show(lab.experiment.changed(rounds=5))
+    assert lab.code.text.value == ""
+
+
+def test_nothing_starts_while_a_field_shows_something_else(lab):
+    lab.form.field("rounds").control.value = 0
+    for name in ("start", "step"):
+        lab.bar.buttons[name].click()
+        assert lab.run is None and "Nothing was started. rounds = 0 is not allowed" in lab._problem.value
+    lab.form.field("rounds").control.value = 2
+    assert lab._problem.value == ""
+    lab.bar.buttons["start"].click()
+    assert len(asyncio.run(lab.wait(60)).history) == 2
+
+
+@pytest.mark.parametrize("partition, why", [(fl.ByGroup(clients=50_000), "more than the 32561 training rows"),
+                                            (fl.Natural(), "these data name none")])
+def test_a_partition_that_cannot_be_is_said_in_place_of_the_picture(lab, partition, why):
+    lab.form.show(lab.experiment.changed(partition=partition))
+    assert why in lab.table.table["said"] and why in lab._problem.value and lab.table.table["rows"] == []
+    assert "this cannot run" in lab._forecast.value
+    lab.form.show(QUICK)
+    assert lab.table.table["said"] == lab._problem.value == "" and len(lab.table.table["rows"]) == 4
+
+
+def test_a_run_that_never_began_clears_the_board(lab):
+    lab.start()
+    asyncio.run(lab.wait(60))
+    lab.form.show(lab.experiment.changed(partition=fl.Natural(), name="in vain"))
+    lab.start()
+    with pytest.raises(fl.BadInput, match="these data name none"):
+        asyncio.run(lab.wait(60))
+    until(lambda: lab.board._status["state"] == "failed")
+    assert lab.board.table() == [] and lab.board._run.title == "in vain"
+    assert lab.board.before().name == "quick"   # still the grey line of the next run
+    assert "a former run: “quick”, on adult" in lab._fairness_of.value and not lab._board_of.value
+
+
+def test_a_run_between_two_looks_is_shown(lab, monkeypatch):
+    lab.start()
+    asyncio.run(lab.wait(60))
+    until(lambda: lab._told is lab.run)
+    look, gate = lab._flush, threading.Event()
+    monkeypatch.setattr(lab, "_flush", lambda: gate.is_set() and look())
+    time.sleep(0.3)   # the look that was under way is over
+    lab.form.show(lab.experiment.changed(name="again"))
+    lab.start()   # as many events as before, and the same phase in the end
+    lab.runner.join(60)
+    gate.set()
+    until(lambda: lab._told is lab.run)
+    assert lab.board._run.title == "again" and lab.board.before().name == "again" and len(lab.board.table()) == 3
+
+
+def test_figures_on_other_data_are_named_as_those_of_a_former_run(lab):
+    lab.start()
+    asyncio.run(lab.wait(60))
+    until(lambda: type(lab._fairness.children[-1]).__name__ == "WhatIf" and not lab._fairness_of.value)
+    assert not lab._board_of.value
+    lab.form.show(lab.experiment.changed(rounds=2, **{"task.withhold": False}))   # no other data
+    assert not lab._board_of.value and not lab._fairness_of.value
+    lab.form.show(lab.experiment.changed(task=fl.Digits()))
+    for line in (lab._board_of, lab._fairness_of):
+        assert "These figures are of a former run: “quick”, on adult." in line.value
+    lab.start()
+    asyncio.run(lab.wait(60))
+    until(lambda: "names no groups" in getattr(lab._fairness.children[-1], "value", ""))
+    until(lambda: not lab._fairness_of.value)
+    assert not lab._board_of.value
+
+
+def test_the_fairness_of_the_run_before_is_named_while_another_goes(lab):
+    lab.start()
+    asyncio.run(lab.wait(60))
+    until(lambda: type(lab._fairness.children[-1]).__name__ == "WhatIf" and not lab._fairness_of.value)
+    lab.bar.speed.value = 30.0
+    lab.start()
+    until(lambda: "a former run: “quick”" in lab._fairness_of.value)
 
 
 def test_details_of_a_bug_are_folded_away(lab, monkeypatch):

@@ -12,6 +12,7 @@ from fedlab_widgets.tasks.arrays import rows_of
 from fedlab_widgets.widgets import data_html, guess
 from fedlab_widgets.widgets.controls import NOTHING
 from fedlab_widgets.widgets.form import Form
+from fedlab_widgets.widgets.starts import STARTS
 from fedlab_widgets.widgets.why import Explained
 from fedlab_widgets.widgets.your_file import YourFile
 
@@ -238,6 +239,33 @@ def test_a_partition_that_fits_stays_with_another_data_set(form):
     choose(form, "digits")
     assert form.experiment.partition == fl.IID()
     assert "cannot be split by masked, so the split is iid now" in text(form.field("task").says)
+
+
+def test_a_quick_start_does_not_give_its_name_to_other_data(form):
+    quick = {q.experiment.name: q.experiment for q in STARTS}
+    for name, then in (("who-is-treated-differently", "fedavg"), ("a-liar-among-us", "my experiment")):
+        form.show(quick[name])
+        choose(form, "Your file…")
+        sent(form.field("task").panel, "people.csv", CSV)
+        assert form.experiment.name == name   # until the file is used
+        form.field("task").panel.use()
+        assert form.experiment.task.title == "people.csv" and form.experiment.name == then
+    form.show(quick["who-is-treated-differently"])
+    choose(form, "Your file…")
+    choose(form, "adult")   # back to the same data
+    assert form.experiment.name == "who-is-treated-differently"
+    choose(form, "digits")
+    assert form.experiment.name == "fedavg"
+    form.show(quick["a-liar-among-us"].changed(name="mine"))
+    choose(form, "adult")
+    assert form.experiment.name == "mine"
+
+
+def test_more_clients_than_rows_are_left_to_the_picture(form):
+    form.show(fl.Experiment(partition=fl.IID(clients=5000)))
+    choose(form, "adult")
+    choose(form, "digits")   # 1,437 training rows
+    assert form.experiment.partition == fl.IID(clients=5000) and form.experiment.task == fl.Digits()
 
 
 def test_while_a_run_goes_the_data_stay(form, tmp_path):

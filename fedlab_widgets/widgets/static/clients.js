@@ -2,6 +2,7 @@
 // The kernel sends all that is shown as one trait; rows are made once and then only changed where they differ.
 
 const SEEN_AT_ONCE = 12;                 // more clients than this are drawn above the table as well
+const SEEN = 16, REST = 150;             // rows of the table in view, at most; ms after which the others follow
 const LONGEST = 24;                      // letters of a client's name in the table; the rest is in its title
 const count = new Intl.NumberFormat("en").format;
 const percent = (share) => `${share > 0 && share < 0.01 ? "<1" : Math.round(100 * share)} %`;
@@ -154,7 +155,7 @@ function drawMap(map, t) {
 function render({ model, el }) {
   const me = Math.random().toString(36).slice(2);
   const waits = new Map();                // "part 3" -> the id of the message that says so
-  let sent = 0, frame = 0, open = null, rows = [];
+  let sent = 0, frame = 0, rest = 0, open = null, rows = [];
 
   const send = (message) => {
     const id = `${me} ${++sent}`;
@@ -200,8 +201,8 @@ function render({ model, el }) {
   const body = tag("tbody"), caption = tag("caption");
   const table = tag("table", {}, caption, tag("thead", {}, tag("tr", {}, ...heads.map((h) => h.th))), body);
   const box = tag("div", { className: "flc-box", role: "region", tabIndex: 0, ariaLabel: "Clients" }, table);
-  const root = tag("div", { className: "flc" }, holds, keys, map,
-    tag("div", { className: "flc-bar" }, chosen, everyone, nobody, numbers), said, closed, help, box, more);
+  const bar = tag("div", { className: "flc-bar" }, chosen, everyone, nobody, numbers);
+  const root = tag("div", { className: "flc" }, holds, keys, map, bar, said, closed, help, box, more);
 
   function sort(by) {
     const [now, down] = model.get("table").sort;
@@ -225,6 +226,9 @@ function render({ model, el }) {
     frame = 0;
     const t = model.get("table");
     if (!t.rows) return;
+    box.hidden = bar.hidden = !t.rows.length;   // a partition that cannot be: there is only the sentence
+    const above = rows.length ? Math.floor(box.scrollTop / (rows[0].node.offsetHeight || 1)) : 0;
+    const first = Math.max(Math.min(above, t.rows.length - SEEN), 0);   // row in view
     if (t.answered === `${me} ${sent}`) waits.clear();
     for (const [name, node] of Object.entries({ holds, chosen, said, closed, more })) show(node, t[name]);
     show(caption, "Clients: who takes part, who lies, and the rows that each one holds");
@@ -243,14 +247,19 @@ function render({ model, el }) {
     groups.hidden = !t.groups.length;
     heads[6].th.hidden = !t.read;
     while (rows.length > t.rows.length) rows.pop().node.remove();
-    while (rows.length < t.rows.length) {
-      rows.push(makeRow(press));
-      body.append(rows.at(-1).node);
+    const drawTo = (from, to) => {
+      for (let i = from; i < Math.min(to, t.rows.length); i++) {
+        if (i === rows.length) body.append(rows[rows.push(makeRow(press)) - 1].node);
+        drawRow(rows[i], t.rows[i], t.names[i], t, key, waits);
+        rows[i].read.hidden = !t.read;
+      }
+    };
+    drawTo(first, first + SEEN);
+    clearTimeout(rest);
+    body.ariaBusy = String(t.rows.length > SEEN);
+    if (t.rows.length > SEEN) {   // what cannot be seen would take four fifths of the time: it follows at rest
+      rest = setTimeout(() => { drawTo(0, Infinity); body.ariaBusy = "false"; }, REST);
     }
-    t.rows.forEach((values, i) => {
-      drawRow(rows[i], values, t.names[i], t, key, waits);
-      rows[i].read.hidden = !t.read;
-    });
     drawMap(map, t);
     root.dataset.answered = t.answered;
     root.dataset.draws = 1 + (+root.dataset.draws || 0);
@@ -292,6 +301,7 @@ function render({ model, el }) {
   draw();
   return () => {
     cancelAnimationFrame(frame);
+    clearTimeout(rest);
     model.off("change:table", later);
     root.remove();
   };
