@@ -160,7 +160,7 @@ def record(folder: RunFolder, plan: Plan, state: State, executor: Executor, stop
 
 def _short_of_memory(error: BaseException) -> str:
     return (f"out of memory ({str(error).splitlines()[0] if str(error) else 'the system gave none'}); use "
-            "executor=fl.Stacked(chunk=1), a smaller net or batch, or fewer clients a round")
+            "executor=fl.Stacked(chunk=1, workers=1), a smaller net or batch, or fewer clients a round")
 
 
 def _name(event: Event) -> tuple:

@@ -6,7 +6,7 @@ import torch
 
 from ..types import Interrupted
 from .fused import scripted
-from .still import Still
+from .graph import Still
 
 
 class Walk:

@@ -177,7 +177,7 @@ def test_out_of_memory(python, tmp_path):
     """The system itself refuses the memory, even for one client: a remedy, and the rounds before are kept."""
     status, rounds, reason = python(OUT_OF_MEMORY, tmp_path / "run", 10).strip().split("|")
     assert (status, rounds) == ("failed", "2")
-    assert reason.startswith("out of memory (") and "executor=fl.Stacked(chunk=1)" in reason
+    assert reason.startswith("out of memory (") and "executor=fl.Stacked(chunk=1, workers=1)" in reason
     run = fl.open_run(tmp_path / "run")
     assert run.status == "failed" and run.reason == reason and len(run.history) == 2
     assert "failed, 2 of 9 rounds" in repr(run)

@@ -1,6 +1,6 @@
 """A round of each benchmark work beside the raw loop, in one process: `pytest tests/speed -m slow -n 0 -s`.
 
-Timings are printed beside the ratios of baseline.json, which a quiet machine gave, and judged by people: a busy machine
+Timings are printed beside those of baseline.json (2026-11-23, a shared machine) and judged by people: a busy machine
 may halve a ratio. What can fail here is that both sides no longer do the same work.
 """
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import fedlab_widgets as fl
-from fedlab_widgets.local import still
+from fedlab_widgets.local import graph
 from fedlab_widgets.local.batches import batches
-from fedlab_widgets.local.still import LANES, Still
+from fedlab_widgets.local.graph import LANES, Still
 from fedlab_widgets.local.walk import Walk
 from fedlab_widgets.plan import begin, prepare
 from fedlab_widgets.session import one_thread
@@ -44,13 +44,13 @@ def walked(plan, round, ids, by_still):
 @pytest.mark.parametrize("local", WAYS.values(), ids=WAYS.keys())
 def test_two_rounds_on_the_same_buffers_are_those_without(local):
     plan = planned(local)
-    still._KEPT.pop(plan.world.net, None)
+    graph._KEPT.pop(plan.world.net, None)
     with one_thread():
         for round, ids in ((1, torch.arange(9)), (2, torch.tensor([1, 4, 5, 8]))):
             there, here = walked(plan, round, ids, True), walked(plan, round, ids, False)
             assert all(torch.allclose(a, b, rtol=0, atol=1e-12) for a, b in zip(there, here, strict=True))
             assert there[1].max() > there[1].min() > 0
-    kept = still._KEPT[plan.world.net]
+    kept = graph._KEPT[plan.world.net]
     assert len(kept) == 1 and next(iter(kept))[0] == LANES          # 9 and 4 clients stand in the same 16 lanes
     assert not next(iter(kept.values())).w[9:].any()                # nobody stands in the others
 
