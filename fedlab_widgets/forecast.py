@@ -14,7 +14,7 @@ from .plan import Plan, begin, downlink, prepare
 from .session import one_thread
 from .spec import Experiment
 from .types import Interrupted, State
-from .wording import size
+from .wording import size, span
 from .world import pick_device, world_of
 
 LOOKS = 5   # looks at the clock of the local training that is timed
@@ -52,7 +52,7 @@ class Forecast:
             f"epsilon {self.epsilon:.3g} at delta {self.delta:.2g} for what the released model tells about any one "
             f"client with all its rows ({self.relation}; reproducible noise: demonstration)")
         rounds = f"{self.rounds} round{'s' if self.rounds > 1 else ''}"
-        return (f"{rounds}, ≈ {self.seconds:.2g} s, {about}{size(self.bytes_up)} up, "
+        return (f"{rounds}, ≈ {span(self.seconds)}, {about}{size(self.bytes_up)} up, "
                 f"{about}{size(self.bytes_down)} down, ≈ {size(self.memory_bytes)} of memory, {self._remembered()}"
                 f"{privacy}")
 

@@ -101,3 +101,14 @@ def size(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB"
+
+
+def span(seconds: float) -> str:
+    """A time in words a person reads, two digits at most: it is never known better.
+
+    >>> span(2.31), span(120), span(9000)
+    ('2.3 s', '2 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -272,6 +272,8 @@ class Lab(w.VBox):
             return
         changed, self._shown = at != self._shown, at
         try:
+            if changed:
+                self._buttons_follow()   # first: who sees a run go may press Pause
             for event in fresh:
                 live.show(self.board, event, self.experiment)
             if changed and phase is Phase.FAILED and not events:
@@ -288,7 +290,6 @@ class Lab(w.VBox):
 
     def _turned(self, phase: Phase) -> None:
         """The runner is in another phase."""
-        self._buttons_follow()
         self.say_problem(*((self.runner.problem, self.runner.details) if phase is Phase.FAILED else ("",)))
         if phase in (Phase.DONE, Phase.STOPPED) and self.runner.run is not None:
             self._ended(self.runner.run)

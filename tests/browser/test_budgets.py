@@ -16,8 +16,10 @@ WATCH = """() => { const b = document.querySelector('.flb'); window.seen = {}; w
     new MutationObserver(() => { window.seen[b.dataset.run + ':' + b.dataset.n] ??= Date.now();
         if (window.states.at(-1)?.[0] !== b.dataset.state) window.states.push([b.dataset.state, Date.now()]); })
         .observe(b, {attributes: true}); }"""
-PRESS = """name => { const b = [...document.querySelectorAll('.jp-OutputArea-output button')]
-    .find(b => b.textContent.trim() === name); const at = Date.now(); b.click(); return at; }"""
+PRESS = """async name => { const find = () => [...document.querySelectorAll('.jp-OutputArea-output button')]
+        .find(b => b.textContent.trim() === name && !b.disabled);
+    while (!find()) await new Promise(r => setTimeout(r, 20));   // a click before it is enabled is nobody's
+    const at = Date.now(); find().click(); return at; }"""
 ASK = """async n => { const k = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel, out = [];
     for (let i = 0; i < n; i++) { const began = performance.now();
         await k.requestExecute({code: '1 + 1', store_history: false}).done; out.push(performance.now() - began);

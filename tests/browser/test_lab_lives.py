@@ -53,6 +53,15 @@ def test_a_page_loaded_again_after_saving_shows_the_run_and_goes_on(lab):
     assert page.kernel(FOLDERS.format(name="saved")).strip() == "1"
 
 
+def test_widgets_hear_a_page_after_the_one_they_answered_last_has_gone(lab):
+    """What ipykernel 7.4.0 notes of a page whose subshell was deleted since (see widgets/hearing.py)."""
+    page = lab("gone")
+    page.kernel("import ipywidgets\nfor x in list(ipywidgets.widgets.widget._instances.values()):\n"
+                "    x.comm._reply_subshell_id = 'gone'")
+    page.button("Start").click()
+    page.wait_for("+b.dataset.n >= 1", 30)
+
+
 def test_a_page_loaded_again_unsaved_gets_the_same_run_back_by_its_cell(lab):
     page = lab("unsaved")
     page.choose("slow (about 30 s)")

@@ -1,0 +1,32 @@
+"""Widgets that still hear a page after another one has gone.
+
+ipykernel 7.4.0 hands what a page says to a widget to the subshell of the request that the widget answered last. Each
+page has subshells of its own; once one of them is gone (the page was loaded again, the tab was closed), messages to it
+are refused and the widget is deaf: buttons do nothing, the board never catches up. To be deleted with the first
+release that looks before it routes.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+
+
+def mend() -> None:
+    """Route to a subshell only while there is one, else to where the page itself addressed its message."""
+    if "ipykernel" not in sys.modules:   # no kernel here, or one of another make
+        return
+    from ipykernel.comm.comm import BaseComm
+    from ipykernel.kernelbase import Kernel
+
+    route = getattr(BaseComm, "_reply_subshell_for", None)
+    if route is None or hasattr(route, "__wrapped__"):
+        return
+
+    @functools.wraps(route)
+    def living(self, data, addressed):
+        chosen = route(self, data, addressed)
+        there = Kernel.instance().shell_channel_thread.manager.list_subshell() if chosen else ()
+        return chosen if not chosen or chosen in there else addressed
+
+    BaseComm._reply_subshell_for = living
