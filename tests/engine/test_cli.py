@@ -84,7 +84,8 @@ def said(place, name):
 def test_the_default_run(place):
     status, out, err = said(place, "default")
     assert status == 0, err
-    assert re.match(r"fedavg: 1 round, ≈ \S+ (s|min|h), 236 kB up, 236 kB down, ≈ .* of memory, no privacy mechanism\n", out)
+    assert re.match(r"fedavg: 1 round, ≈ \S+ (s|min|h), 236 kB up, 236 kB down, ≈ .* of memory, no privacy mechanism\n",
+                    out)
     assert "fedavg in default finished: 1 of 1 rounds" in out
     assert "always guessing the commonest answer is right for 76.4 %" in out
     assert "10 client visits" in out and "held-out rows of 10 clients" in out
