@@ -21,6 +21,7 @@ True
 from __future__ import annotations
 
 import math
+import sys
 from functools import cache
 from hashlib import blake2b
 
@@ -31,6 +32,8 @@ from torch import Tensor
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
+_SCHEDULE = np.array([[r * w & _MASK for w in _WEYL] for r in range(10)], np.uint32)   # what a round adds to the key
+_HIGH = int(sys.byteorder == "little")   # which half of a 64-bit number in memory is the high one
 _DRAW, _FOLD = 0, 1  # the third counter word keeps draws and sub-keys of one key apart
 _SLAB = {"cpu": 1 << 14, "cuda": 1 << 22}  # blocks at a time: 128 KB (in the cache) and 32 MB a temporary
 
@@ -44,12 +47,21 @@ def philox(counter: tuple, key: tuple) -> list[Tensor]:
     ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
     """
     device = next(w.device for w in (*counter, *key) if isinstance(w, Tensor))
-    if device.type != "cpu":
-        words = [torch.as_tensor(w, dtype=torch.int64, device=device) for w in (*counter, *key)]
-        shape = torch.broadcast_shapes(*(w.shape for w in words))
-        return _ten_rounds(*(w.expand(shape) for w in words[:4]), *words[4:])
-    arrays = [w.numpy() if isinstance(w, Tensor) else np.int64(w) for w in (*counter, *key)]
-    return [torch.from_numpy(w) for w in _ten_rounds_in_numpy(*arrays)]
+    if device.type == "cpu":
+        return [*map(_tensor, _words(*(_plain(w) if isinstance(w, Tensor) else w for w in (*counter, *key))))]
+    words = [torch.as_tensor(w, dtype=torch.int64, device=device) for w in (*counter, *key)]
+    shape = torch.broadcast_shapes(*(w.shape for w in words))
+    return _ten_rounds(*(w.expand(shape) for w in words[:4]), *words[4:])
+
+
+def _words(c0, c1, c2, c3, k0, k1) -> list:
+    """Philox on numbers, NumPy arrays or tensors: what costs is the call, so that one block is done without arrays."""
+    words = (c0, c1, c2, c3, k0, k1)
+    if any(isinstance(w, Tensor) for w in words):
+        return philox(words[:4], words[4:])
+    if any(np.ndim(w) for w in words):
+        return _ten_rounds_in_numpy(*words)
+    return _ten_rounds(*map(int, words))
 
 
 def _ten_rounds(c0, c1, c2, c3, k0, k1) -> list:
@@ -63,27 +75,29 @@ def _ten_rounds(c0, c1, c2, c3, k0, k1) -> list:
     return [c0, c1 & _MASK, c2, c3 & _MASK]
 
 
-def _ten_rounds_in_numpy(c0, c1, c2, c3, k0, k1) -> list:
-    """The same, both halves of a block side by side and in place: draws are small, and what costs are the calls."""
+def _ten_rounds_in_numpy(c0, c1, c2, c3, k0, k1) -> np.ndarray:
+    """The same, both halves of a block side by side and in place: draws are small, and what costs are the calls. The
+    high and low words of a product are views on it, so that nothing is shifted or masked."""
     shape = np.broadcast_shapes(*(np.shape(w) for w in (c0, c1, c2, c3, k0, k1)))
-    high, low, product, other = np.empty((4, 2, *shape), np.int64)
+    high, low = np.empty((2, 2, *shape), np.uint32)
     high[0], high[1], low[0], low[1] = c0, c2, c1, c3
-    key = np.empty((2, *np.broadcast_shapes(np.shape(k0), np.shape(k1))), np.int64)
+    key = np.empty((2, *np.broadcast_shapes(np.shape(k0), np.shape(k1))), np.uint32)
     key[0], key[1] = k0, k1
     key = key.reshape(2, *[1] * (len(shape) - key.ndim + 1), *key.shape[1:])   # lined up with `high` for broadcasting
     column = (2, *[1] * len(shape))
-    times, plus = np.array(_MULTIPLIERS).reshape(column), np.array(_WEYL).reshape(column)
-    for _ in range(10):
+    times = np.array(_MULTIPLIERS, np.uint64).reshape(column)
+    products = np.empty((2, *high.shape), np.uint64)
+    crossed = products.view(np.uint32).reshape(2, *high.shape, 2)[:, ::-1]   # round r's are overwritten in round r + 2
+    places = [(products[i], crossed[i, ..., _HIGH], crossed[i, ..., 1 - _HIGH]) for i in range(2)]
+    for r, plus in enumerate(key + _SCHEDULE.reshape(10, *column)):
+        product, above, below = places[r % 2]
         np.multiply(high, times, out=product)
-        crossed = product[::-1]
-        np.right_shift(crossed, 32, out=high)
-        high ^= low
-        high ^= key
-        high &= _MASK
-        key = key + plus
-        low, product, other = crossed, other, product
-    low = low & _MASK
-    return [high[0, ...], low[0, ...], high[1, ...], low[1, ...]]
+        np.bitwise_xor(above, low, out=high)
+        high ^= plus
+        low = below
+    words = np.empty((4, *shape), np.int64)
+    words[0], words[1], words[2], words[3] = high[0], low[0], high[1], low[1]
+    return words
 
 
 def keys(seed: int, purpose: str, round: int, clients: Tensor | int, device=None) -> Tensor:
@@ -101,7 +115,7 @@ def keys(seed: int, purpose: str, round: int, clients: Tensor | int, device=None
     if not 0 <= round < 2**32:
         raise ValueError(f"round must lie in 0..2**32-1, not {round}")
     low, high = _halves(clients, device)
-    return _join(philox((low, high, round, _purpose_id(purpose)), (seed & _MASK, seed >> 32)))
+    return _join(_words(low, high, round, _purpose_id(purpose), seed & _MASK, seed >> 32))
 
 
 def fold(keys: Tensor, n: Tensor | int) -> Tensor:
@@ -113,7 +127,7 @@ def fold(keys: Tensor, n: Tensor | int) -> Tensor:
     torch.Size([3, 2])
     """
     low, high = _halves(n, keys.device)
-    return _join(philox((low, high, _FOLD, 0), _halves(keys)))
+    return _join(_words(low, high, _FOLD, 0, *_halves(keys)))
 
 
 def bits(keys: Tensor, n: int) -> Tensor:
@@ -162,11 +176,14 @@ def permutations(keys: Tensor, n: int, sizes: Tensor | None = None) -> Tensor:
     tensor([3, 3])
     """
     tickets = _draw(keys, n, 2, torch.int64, lambda w: [w[0] << 30 | w[1] >> 2, w[2] << 30 | w[3] >> 2])
-    if sizes is not None:
-        if sizes.numel() and not (int(sizes.min()) >= 0 and int(sizes.max()) <= n):
+    if sizes is not None and sizes.numel():
+        if not (int(sizes.min()) >= 0 and int(sizes.max()) <= n):
             raise ValueError(f"sizes must lie in 0..n, here 0..{n}")
-        beyond = torch.arange(n, device=keys.device) >= sizes[..., None]
-        tickets.masked_fill_(beyond, 2**63 - 1)  # after every ticket, and the stable sort keeps them in place
+        if int(sizes.min()) < n:
+            beyond = torch.arange(n, device=keys.device) >= sizes[..., None]
+            tickets.masked_fill_(beyond, 2**63 - 1)  # after every ticket, and the stable sort keeps them in place
+    if keys.device.type == "cpu":  # NumPy sorts short rows in half the time
+        return torch.from_numpy(tickets.numpy().argsort(axis=-1, kind="stable"))
     return tickets.sort(dim=-1, stable=True).indices
 
 
@@ -217,16 +234,28 @@ def _purpose_id(purpose: str) -> int:
     return int.from_bytes(blake2b(purpose.encode(), digest_size=4).digest(), "little")
 
 
-def _halves(number: Tensor | int, device=None) -> tuple[Tensor, Tensor]:
+def _halves(number: Tensor | int, device=None) -> tuple:
+    """The low and the high 32 bits: NumPy arrays of numbers on the CPU."""
     number = torch.as_tensor(number, device=device)
     if number.is_floating_point() or number.dtype == torch.bool:
         raise TypeError(f"whole numbers (int64) are needed, not {number.dtype}")
-    number = number.to(torch.int64)
+    number = _plain(number.to(torch.int64))
     return number & _MASK, (number >> 32) & _MASK
 
 
-def _join(words: list[Tensor]) -> Tensor:
-    return words[0] | words[1] << 32
+def _join(words: list) -> Tensor:
+    """Two words to a number of 64 bits."""
+    if isinstance(words[0], int):
+        return torch.tensor((words[0] | words[1] << 32) - ((words[1] & 2**31) << 33))   # as a signed number
+    return _tensor(words[0] | words[1] << 32)
+
+
+def _plain(number: Tensor):
+    return number.numpy() if number.device.type == "cpu" else number
+
+
+def _tensor(words) -> Tensor:
+    return torch.from_numpy(words) if isinstance(words, np.ndarray) else torch.as_tensor(words)
 
 
 def _unit(high: Tensor, low: Tensor, shift: float = 0.0) -> Tensor:
@@ -252,8 +281,8 @@ def _draw(keys: Tensor, n: int, per_block: int, dtype: torch.dtype, transform) -
     for left in range(0, blocks, columns):
         block = torch.arange(left, min(left + columns, blocks), device=keys.device)
         for top in range(0, len(flat), rows):
-            words = philox((*_halves(block), _DRAW, 0), _halves(flat[top : top + rows]))
-            values = torch.stack(transform(words), dim=-1).flatten(1)
+            words = _words(*_halves(block), _DRAW, 0, *_halves(flat[top : top + rows]))
+            values = torch.stack(transform([*map(_tensor, words)]), dim=-1).flatten(1)
             part = out[top : top + rows, left * per_block : (left + columns) * per_block]
             part.copy_(values[:, : part.shape[1]])
     return out.reshape(*keys.shape, n)
