@@ -52,11 +52,12 @@ def run(what: Annotated[str, typer.Argument(metavar="[RECIPE or SPEC.json]")] = 
 
 
 @app.command()
-def resume(folder: Folder):
+def resume(folder: Folder, here: Annotated[bool, typer.Option(
+        "--here", help="On this machine, where it ran on a cluster.")] = False):
     """Go on with a run that was stopped, interrupted or killed."""
     from .run import open_run
 
-    finish(folder, lambda: open_run(folder).resume(progress=True))
+    finish(folder, lambda: open_run(folder).resume(here=here, progress=True))
 
 
 @app.command()

@@ -189,8 +189,7 @@ class Ray(Executor):
         """The way on without a cluster: the same chunk and way, and so the same bits."""
         if self.chunk is None or self.way is None:
             return ""
-        each = "fl.OneByOne()" if self.way == "one by one" else f"fl.Stacked({self.chunk}, {self.way!r})"
-        return f". To go on on this machine, bit for bit the same: resume(executor={each})"
+        return ". To go on on this machine, bit for bit the same: resume(here=True), or fedlab resume FOLDER --here"
 
     def _lost(self, error: Exception, round: int, ids: Tensor) -> str:
         where = f"the Ray cluster at {self.address}" if self.address else "the Ray cluster"

@@ -177,8 +177,11 @@ def in_order(work: Callable[[Any], Any], pieces: list, workers: int) -> Iterator
                 future.cancel()
 
 
-def as_described(settings: dict) -> Executor:
-    """The executor that `describe` recorded."""
+def as_described(settings: dict, here: bool = False) -> Executor:
+    """The executor that `describe` recorded. here: of a cluster's, the one that its tasks used, on this machine."""
+    if settings.get("executor") == "ray" and here:
+        chunk, way = settings["chunk"], settings["path"]
+        return OneByOne(None) if way == "one by one" else Stacked(chunk, way)
     if settings.get("executor") == "ray":
         from .cluster import Ray  # which imports this
 

@@ -77,13 +77,13 @@ def run(experiment: Experiment, out: str | Path | None = None, executor: Executo
     return Run(folders[0].path, [Run(folder.path) for folder in folders[1:]])
 
 
-def resume(path: str | Path, *, executor: Executor | None = None, progress: bool | None = None,
+def resume(path: str | Path, *, executor: Executor | None = None, here: bool = False, progress: bool | None = None,
            stop: Stop = never) -> Run:
     """Go on with a run from its last snapshot; one that has finished is returned as it is.
 
     Rounds recorded after the snapshot are computed again on the recorded path and held against the record, bit for bit.
-    executor: where to go on, if not where it ran, say on this machine when a cluster has gone; with the recorded chunk
-    and path the bits stay.
+    here: on this machine, where it ran on a cluster, which may have gone; the recorded chunk and path are kept, and so
+    are the bits. executor: elsewhere, or otherwise.
     Raises BadInput for a damaged folder or a missing device, Mismatch when a round comes out differently.
     """
     folder = RunFolder.open(path)
@@ -91,7 +91,7 @@ def resume(path: str | Path, *, executor: Executor | None = None, progress: bool
     if any(isinstance(e, Stopped) and e.reason == "finished" for e in known):
         return Run(folder.path)
     before = next((e.settings for e in known if isinstance(e, Started)), {})
-    plan, executor = ready(folder.experiment(), executor or (as_described(before) if before else None),
+    plan, executor = ready(folder.experiment(), executor or (as_described(before, here) if before else None),
                            before.get("device"))
     blank = begin(plan)
     state = folder.snapshot(blank)

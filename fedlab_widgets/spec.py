@@ -73,7 +73,8 @@ class Experiment(Spec):
     evaluate: Evaluation = Evaluation()
     rounds: int = Field(30, ge=1, le=100_000, description="server updates")
     seed: int = Field(0, ge=0, le=2**53 - 1, description="of every random draw")
-    precision: Literal["float32", "float64"] = Field("float32", description="of weights and data")
+    precision: Literal["float32", "float64", "bf16-mixed"] = Field(
+        "float32", description="of weights and data; mixed: float32, and products of training in bfloat16")
 
     @field_validator("name")
     @classmethod

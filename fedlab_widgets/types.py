@@ -152,6 +152,7 @@ class World:
     stacks: bool = True    # whether the net runs under vmap; if not, clients are run one by one
     stack: Stack | None = None   # the net written out by hand, where it can be …
     why: str = ""                # … and why it cannot
+    mixed: bool = False          # whether products of training are in bfloat16 (torch.autocast); all else is in dtype
 
     @property
     def clients(self) -> int:
@@ -182,11 +183,22 @@ class World:
         """
         if self.stack is not None:
             return self.stack.gradient(w, x, y, share)
+        found, losses = self.gradients(w, x, y, share)
+        return self.layout.rows(found), losses
+
+    def gradients(self, w: Tensor, x: Tensor, y: Tensor, share: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """The same by autograd, as the net's named tensors [C, *shape]: a whole row [C, P] need not be made of them."""
+        if not self.stacks and len(w) > 1:
+            each = [self.gradients(*some) for some in zip(*(t.split(1) for t in (w, x, y, share)), strict=True)]
+            return {n: torch.cat([g[n] for g, _ in each]) for n in self.layout.names}, torch.cat([l for _, l in each])
         # Tensors of their own, not slices of one row: autograd would fill a whole [C, P] with zeros for each slice.
-        tensors = {name: t.detach().requires_grad_() for name, t in self.layout.views(w).items()}
-        losses = (self.task.loss(self._nets(tensors, x), y) * share).sum(1)
+        tensors = self.layout.views(w if self.stacks else w[0])
+        tensors = {name: t.detach().requires_grad_() for name, t in tensors.items()}
+        with torch.autocast(self.device.type, torch.bfloat16, self.mixed, cache_enabled=False):
+            outputs = self._nets(tensors, x) if self.stacks else self._one(tensors, x[0])[None]
+        losses = (self.task.loss(outputs.to(self.dtype), y) * share).sum(1)
         found = torch.autograd.grad(losses.sum(), tuple(tensors.values()), materialize_grads=True)
-        return self.layout.rows(dict(zip(tensors, found, strict=True))), losses.detach()
+        return {n: g if self.stacks else g[None] for n, g in zip(tensors, found, strict=True)}, losses.detach()
 
 
 _NETS = threading.local()

@@ -58,7 +58,8 @@ def counted(partition: Partition, data: Data) -> tuple[int, int]:
 @lru_cache(maxsize=4)
 def _world(task, net, partition, distribute, seed: int, rounds: int, precision: str, device: str) -> World:
     data = rows_of(task)
-    dtype, place = getattr(torch, precision), torch.device(device)
+    mixed, place = precision == "bf16-mixed", torch.device(device)
+    dtype = torch.float32 if mixed else getattr(torch, precision)
     clients, holdings = counted(partition, data)
     room.for_rows(data, dtype, place)
     owner = partition.assign(data, seeds.keys(seed, "partition", 0, 0))
@@ -71,9 +72,9 @@ def _world(task, net, partition, distribute, seed: int, rounds: int, precision: 
     for pattern in patterns:
         if not layout.columns((pattern,)).width:
             raise BadInput(f"distribute.layers = {pattern!r} matches no layer; the net has {', '.join(layout.names)}")
-    stack, why = Stack.of(module, layout, task)
+    stack, why = (None, "bfloat16 products are torch's to choose") if mixed else Stack.of(module, layout, task)
     return World(task, module, data, shards, layout, layout.columns(patterns, outside=True), seed, rounds, dtype, place,
-                 probe(module, layout, task, data), stack, why)
+                 probe(module, layout, task, data), stack, why, mixed)
 
 
 def world_of(experiment: Experiment, device: torch.device) -> World:

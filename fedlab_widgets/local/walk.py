@@ -26,6 +26,8 @@ class Walk:
                 self.push = b if self.push is None else self.push if b is None else self.push + b
         # Steps that are affine in the gradient of a net written out by hand go straight into the weights.
         self.fused = world.stack is not None and not self.general and sgd.clip is None
+        self.bare = world.stack is None and not (self.general or self.pull or sgd.weight_decay or sgd.momentum) and (
+            self.push is None and sgd.clip is None)   # w <- w - lr g: no row of gradients is needed
 
     def go(self, pieces, tamper, stop):
         """The steps of `batches.Steps`, piece by piece. tamper(x, y) is what liars do to the rows of the first A
@@ -49,9 +51,21 @@ class Walk:
             self.w, self.taken, self.loss = still.end()
 
     def step(self, x, y, share, alive):
-        """One step of the first A clients on x [A, B, ...], with the gradient [A, P] in hand."""
+        """One step of the first A clients on x [A, B, ...], by the gradient of each."""
         count = len(x)
         w = self.w[:count]
+        if self.bare:
+            found, losses = self.world.gradients(w, x, y, share)
+            for name, mine in self.world.layout.views(w).items():
+                mine.addcmul_(found[name], alive.view(-1, *[1] * (mine.dim() - 1)), value=-self.lr)
+        else:
+            losses = self._row(w, x, y, share, alive)
+        self.taken[:count] += alive
+        self.loss[:count] += losses * alive
+
+    def _row(self, w, x, y, share, alive):
+        """A step with the gradient as a row [A, P] in hand, for whatever is done to it; returns the losses."""
+        count = len(x)
         g, losses = self.world.gradient(w, x, y, share)
         for correct, its in self.general:
             g = correct.grad(g, w, self.start[:count], replace(its, own={k: v[:count] for k, v in its.own.items()}))
@@ -66,5 +80,4 @@ class Walk:
         if self.speed is not None:
             g = self.speed[:count].mul_(self.sgd.momentum).add_(g)
         w.addcmul_(g, alive[:, None], value=-self.lr)
-        self.taken[:count] += alive
-        self.loss[:count] += losses * alive
+        return losses

@@ -65,7 +65,8 @@ SENTENCES = {
     "evaluate.clients": "How many clients are read one by one; with very many clients reading all would be slow.",
     "evaluate.readings": "Readings are the figures taken of the model: how often it is right, and for whom.",
     "seed": "The seed fixes every random draw, so that the same settings give the same run again.",
-    "precision": "How exactly weights and data are stored: float64 is more exact and slower.",
+    "precision": "How exactly weights and data are stored: float64 is more exact and slower; bf16-mixed keeps "
+                 "float32 and multiplies in bfloat16, which new GPUs do faster.",
     "name": "The name of the run, which is also the name of its folder.",
 }
 

@@ -478,10 +478,13 @@ def test_the_cluster_goes_away(cluster, there, underway, same_bits, refused, mon
         cluster.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
         run = going.end()
         assert run.status == "failed" and len(run.history) == 1
-    assert "fl.Stacked(2, 'fused')" in run.reason and not ray.is_initialized()
-    refused(lambda: run.resume(progress=False), "no Ray cluster answers", "resume(executor=fl.Stacked(2, 'fused'))")
+    assert "resume(here=True)" in run.reason and not ray.is_initialized()
+    refused(lambda: run.resume(progress=False), "no Ray cluster answers", "fedlab resume FOLDER --here")
     going.go()
-    done = run.resume(executor=fl.Stacked(2, "fused"), progress=False)
+    done = run.resume(here=True, progress=False)
+    assert done.events[-1].reason == "finished"
+    took = [e.settings for e in done.events if isinstance(e, Started)][-1]
+    assert (took["executor"], took["path"], took["chunk"]) == ("stacked", "fused", 2)
     assert done.status == "finished" and len(done.history) == 3
     assert going.same_bits_as_here(same_bits)
     assert issubclass(PlaceLost, RuntimeError)
