@@ -245,13 +245,13 @@ def clients(run, _):
 
 
 def client_accuracy(run) -> pd.DataFrame:
-    """Accuracy of each client of the panel on its held-out rows: one row a reading (index: round), one column a client,
-    NaN without rows. Empty where the tables were too large to be recorded."""
-    rows = {}
+    """Accuracy of each client of the panel on its held-out rows: one row a reading (index: round), one column a client
+    (its name, or its number), NaN without rows. Empty where the tables were too large to be recorded."""
+    rows, names = {}, _names(run)
     for event in run.events:
         if isinstance(event, Evaluated) and event.counts is not None:
             rows[event.round] = pd.Series(accuracies(np.array(event.counts).reshape(event.shape)),
-                                          [f"client {i}" for i in event.clients])
+                                          [names.get(i, f"client {i}") for i in event.clients])
     return pd.DataFrame(rows).T.rename_axis("round")
 
 
@@ -259,6 +259,10 @@ def client_accuracy(run) -> pd.DataFrame:
 
 def _start(run) -> Started:
     return next(e for e in run.events if isinstance(e, Started))
+
+
+def _names(run) -> dict[int, str]:
+    return {c["client"]: str(c.get("name") or f"client {c['client']}") for c in _start(run).clients}
 
 
 def _read(run, column):
@@ -289,7 +293,8 @@ def _some(most: int, of: int) -> str:
 def _who(run, last) -> str:
     """The worst of some clients with the rows behind its accuracy."""
     worst = last.idxmin()
-    return f"{worst}, n = {run.clients.held_out.loc[int(worst.split()[-1])]:,}"
+    number = next(i for i, name in _names(run).items() if name == worst)
+    return f"{worst}, n = {run.clients.held_out.loc[number]:,}"
 
 
 def _line(fig, table, x, column, colour, width, dash="solid", label=None, dot=False, hover="%{y:.1%}", **more):

@@ -223,7 +223,9 @@ class Lab(w.VBox):
         if self._read is not None and self._read[0] == _clients_of(e):
             accuracy = self._read[1].reindex(range(len(preview.sizes))).tolist()   # NaN for those not on the panel
         self.table.show(e, preview, accuracy, locked=self.runner.phase in AT_WORK)
-        if self._foreseen != e:
+        if self._foreseen != e and self.runner.phase in AT_WORK:
+            self._forecast.value = "<p>Forecast: none, the run began before it was worked out.</p>"
+        elif self._foreseen != e:
             self._forecast.value, self._foreseen = "<p>Forecast: …</p>", None
             threading.Thread(target=self._foresee, args=(e, settle), daemon=True).start()
 

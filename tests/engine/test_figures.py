@@ -254,3 +254,15 @@ def test_pictures_are_drawn_with_the_network_cut(run, tmp_path):
                            str(tmp_path / "x.svg")], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "font/woff2;base64," in (tmp_path / "x.svg").read_text("utf-8")
+
+
+def test_clients_are_called_what_the_file_calls_them(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"age": rng.normal(size=120), "hired": rng.integers(0, 2, 120), "sex": ["f", "m"] * 60,
+                          "town": ["Bonn", "Kiel", "Ulm"] * 40})
+    task = fl.from_frame(frame, outcome="hired", sensitive="sex", client="town", name="towns")
+    run = fl.run(fl.Experiment(task=task, partition=fl.Natural(), rounds=2), out=tmp_path / "run", progress=False)
+    drawn = run.figure("convergence")
+    assert {"Bonn", "Kiel", "Ulm"} <= set(drawn.data)
+    worst = [t.name for t in drawn.figure.data if (t.name or "").startswith("worst: ")]
+    assert len(worst) == 1 and worst[0].split(": ")[1].split(",")[0] in ("Bonn", "Kiel", "Ulm")
