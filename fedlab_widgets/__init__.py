@@ -40,6 +40,7 @@ from .correct import ControlVariate, Proximal
 from .distribute import Broadcast, KeepLayers
 from .encode import TopK, Update
 from .evaluate import Accuracy, Decomposition, Gaps, decompose
+from .evaluate.canonical import canonical
 from .executors import OneByOne, Stacked
 from .local import SGD
 from .nets import CNN, MLP, Logistic
@@ -69,7 +70,7 @@ from .slots import (
     Task,
 )
 from .spec import Evaluation, Experiment
-from .tasks import Adult, Arrays, Digits, Mnist, from_arrays, from_file, from_frame
+from .tasks import Adult, Arrays, Digits, Mnist, TwoGaussians, from_arrays, from_file, from_frame
 
 __version__ = "0.1.0"
 
@@ -84,16 +85,24 @@ def __getattr__(name: str):
         from .widgets.what_if import WhatIf
 
         return WhatIf
+    if name in ("limits", "frontier"):   # of SciPy's sparse matrices, which few need
+        from .evaluate import limits as module
+
+        return getattr(module, name)
+    if name == "LimitsPanel":
+        from .widgets.limits_panel import LimitsPanel
+
+        return LimitsPanel
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [
-    "CNN", "IID", "MLP", "SGD", "Accuracy", "Adaptive", "Adult", "Aggregate", "Apply", "Arrays", "Attack",
-    "BadInput", "Broadcast", "ByGroup", "Classification", "ControlVariate", "Correct", "Decomposition", "Digits",
-    "Dirichlet", "Distribute", "Encode", "Evaluate", "Evaluation", "Experiment", "Fixed", "Full", "Gaps",
-    "Gaussian", "KeepLayers", "Lab", "LabelFlip", "Local", "Lockstep", "Logistic", "Masked", "Mean", "Median",
-    "Mnist", "Natural", "Net", "OneByOne", "Partition", "Poisson", "Privatise", "Proximal", "Ray", "Reuse", "Run",
-    "Sampler", "Schedule", "Server", "SignFlip", "Stacked", "Task", "TopK", "Update", "WhatIf", "audit",
-    "catalogue", "check_part", "decompose", "from_arrays", "from_file", "from_frame", "open_run", "part", "recipe",
-    "run", "stream",
+    "CNN", "IID", "MLP", "SGD", "Accuracy", "Adaptive", "Adult", "Aggregate", "Apply", "Arrays", "Attack", "BadInput",
+    "Broadcast", "ByGroup", "Classification", "ControlVariate", "Correct", "Decomposition", "Digits", "Dirichlet",
+    "Distribute", "Encode", "Evaluate", "Evaluation", "Experiment", "Fixed", "Full", "Gaps", "Gaussian", "KeepLayers",
+    "Lab", "LabelFlip", "LimitsPanel", "Local", "Lockstep", "Logistic", "Masked", "Mean", "Median", "Mnist",
+    "Natural", "Net", "OneByOne", "Partition", "Poisson", "Privatise", "Proximal", "Ray", "Reuse", "Run", "Sampler",
+    "Schedule", "Server", "SignFlip", "Stacked", "Task", "TopK", "TwoGaussians", "Update", "WhatIf", "audit",
+    "canonical", "catalogue", "check_part", "decompose", "from_arrays", "from_file", "from_frame", "frontier",
+    "limits", "open_run", "part", "recipe", "run", "stream",
 ]

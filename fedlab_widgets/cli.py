@@ -87,7 +87,7 @@ def lab(folder: Annotated[Path | None, typer.Argument(help="Where to put the cou
 
 
 @app.command()
-def bench(works: Annotated[list[str] | None, typer.Argument(metavar="[W1 … W4, W4s-1e3 … W4s-1e6]",
+def bench(works: Annotated[list[str] | None, typer.Argument(metavar="[W1 … W4, W4s-1e3 … W4s-1e6, pid]",
                                                             show_default=False)] = None,
           repeats: Annotated[str, typer.Option(metavar="NUMBER", help="Rounds of each that are timed.")] = "5",
           device: Device = None, raw: Annotated[bool, typer.Option(help="Time the plain PyTorch loop beside.")] = True,
@@ -101,6 +101,12 @@ def bench(works: Annotated[list[str] | None, typer.Argument(metavar="[W1 … W4,
     from .bench.extras import extras
 
     for name in works or WORKS:
+        if name == "pid":
+            from .bench.pid import lines
+
+            for line in lines():
+                console().print(line, soft_wrap=True)
+            continue
         found = compare(name, value(repeats), device=device, raw=raw)
         if extra:
             found["extras"] = extras(name, value(repeats), device=device)

@@ -21,6 +21,7 @@ from .widgets import fairness
 from .widgets.board import ATOMS, LINES
 from .widgets.panel import reading
 from .widgets.preview import COLOURS
+from .widgets.what_if import of_run
 
 INK, SOFT, GRID, CARD = "#1f1f1f", "#575757", "#e4e4e4", "#ffffff"
 BLUE, SKY, ORANGE, GREEN, VERMILLION, PURPLE, YELLOW = (
@@ -244,6 +245,15 @@ def clients(run, _):
     return fig, table
 
 
+def hull(run, x):
+    """What predictions tell of the group beyond what the client tells: two ROC curves and their hull."""
+    from .figure_hull import hull_data, hull_figure  # which imports this
+
+    counts, groups, labels, _, names = of_run(run)[:5]
+    table = np.asarray(counts).sum(2).transpose(1, 2, 0)     # [group, prediction, client]
+    return hull_figure(table, groups, names, labels), hull_data(table, groups, names, labels)
+
+
 def client_accuracy(run) -> pd.DataFrame:
     """Accuracy of each client of the panel on its held-out rows: one row a reading (index: round), one column a client
     (its name, or its number), NaN without rows. Empty where the tables were too large to be recorded."""
@@ -335,4 +345,5 @@ def _blank(x, y) -> go.Figure:
 
 DRAWERS = {"convergence": (convergence, tuple(AXES)), "disparity": (disparity, tuple(AXES)),
            "communication": (communication, ("rounds", "seconds")), "accuracy_per_mb": (accuracy_per_mb, ("rounds",)),
-           "epsilon": (epsilon, tuple(AXES)), "partition": (partition, ("rounds",)), "clients": (clients, ("rounds",))}
+           "epsilon": (epsilon, tuple(AXES)), "partition": (partition, ("rounds",)), "clients": (clients, ("rounds",)),
+           "hull": (hull, ("rounds",))}

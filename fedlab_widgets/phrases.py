@@ -81,6 +81,10 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
         "the UCI Adult census data (Becker & Kohavi 1996, doi 10.24432/C5XW20) with their official split, to predict "
         f"an income above 50,000 dollars; the sensitive attribute, {p.sensitive}, was "
         f"{'withheld from' if p.withhold else 'given to'} the model"),
+    tasks.TwoGaussians: lambda p: (
+        f"{p.rows:,} points drawn from two Gaussians, to predict from which one (after the synthetic set of Hamman & "
+        f"Dutta, ICLR 2024); the sensitive attribute, equal to the label with chance {p.agree:g}, was withheld from "
+        "the model"),
     tasks.Mnist: lambda p: "MNIST (LeCun, Cortes & Burges) with its official split",
     tasks.Digits: lambda p: "the 8 × 8 digits of scikit-learn (Alpaydin & Kaynak 1998)",
     tasks.Arrays: lambda p: f"our own data “{p.title}” ({' × '.join(map(str, p.shape))}, SHA-256 {p.sha256[:12]}…)",

@@ -160,8 +160,8 @@ class Run:
         return Run(resume(self.path, **how).path, [r.resume(**how) for r in self.replicates])
 
     def figure(self, name: str, x: str = "rounds"):
-        """A static figure: "convergence", "disparity", "communication", "accuracy_per_mb", "epsilon", "partition" or
-        "clients"; x, where it is rounds: "rounds", "MB" or "seconds".
+        """A static figure: "convergence", "disparity", "communication", "accuracy_per_mb", "epsilon", "partition",
+        "clients" or "hull"; x, where it is rounds: "rounds", "MB" or "seconds".
 
         It shows itself in a cell; `.data` are the numbers drawn, and `.save("x.pdf", width="column")` writes it as pdf,
         svg, png or html with a CSV beside it. Raises BadInput for other names and for a run without what it shows.

@@ -83,16 +83,8 @@ def _joined(zy, zs):
     posterior P(Z=1|m). One ROC curve lies on or above another exactly when its excess does, so that W has the
     larger of the two excesses at every t. Walk over the kinks of both, add the crossings, read W off.
     """
-    mass = np.concatenate([zy, zs], 2).sum(1)
-    hits = np.concatenate([zy[:, 1], zs[:, 1]], 1)
-    posterior = np.minimum(np.divide(hits, mass, out=np.zeros_like(mass), where=mass > 0), 1)
-    order = posterior.argsort(1)
-    kink = np.take_along_axis(posterior, order, 1)
-    mass, is_y = np.take_along_axis(mass, order, 1), order < zy.shape[2]
-    beyond_y, beyond_s = _beyond(mass * is_y), _beyond(mass * ~is_y)  # minus the slopes between the kinks
+    kink, order, beyond_y, beyond_s, lead = curves(zy, zs)
     width = np.diff(kink)
-    lead = np.zeros_like(kink)  # E of Yhat minus E of S at each kink
-    lead[:, :-1] = ((beyond_y - beyond_s) * width)[:, ::-1].cumsum(1)[:, ::-1]
     here, there = lead[:, :-1], lead[:, 1:]
     crosses, ahead = here * there < 0, here + there > 0
     first = np.where(np.where(crosses, here > 0, ahead), beyond_y, beyond_s)
@@ -102,6 +94,24 @@ def _joined(zy, zs):
     jump = np.concatenate([ends, last], 1) - np.concatenate([first, 0 * ends], 1)
     known = (jump * _certainty(kink)).sum(1) + ((first - last) * _certainty(crossing)).sum(1)
     return known - _neg_entropy(zy.sum(2))
+
+
+def curves(zy, zs):
+    """The excesses of Yhat and S (see `_joined`) where either bends, from left to right.
+
+    kink and order [B, n], the posteriors in order and where each stands among the n = Yhat + S columns; beyond_y and
+    beyond_s [B, n - 1], minus the slopes of the two excesses between the kinks; lead [B, n], the first less the second.
+    """
+    mass = np.concatenate([zy, zs], 2).sum(1)
+    hits = np.concatenate([zy[:, 1], zs[:, 1]], 1)
+    posterior = np.minimum(np.divide(hits, mass, out=np.zeros_like(mass), where=mass > 0), 1)
+    order = posterior.argsort(1)
+    kink = np.take_along_axis(posterior, order, 1)
+    mass, is_y = np.take_along_axis(mass, order, 1), order < zy.shape[2]
+    beyond_y, beyond_s = _beyond(mass * is_y), _beyond(mass * ~is_y)  # minus the slopes between the kinks
+    lead = np.zeros_like(kink)  # E of Yhat minus E of S at each kink
+    lead[:, :-1] = ((beyond_y - beyond_s) * np.diff(kink))[:, ::-1].cumsum(1)[:, ::-1]
+    return kink, order, beyond_y, beyond_s, lead
 
 
 def _beyond(mass):

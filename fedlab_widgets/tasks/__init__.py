@@ -3,5 +3,6 @@
 from .arrays import Arrays, from_arrays
 from .frame import from_file, from_frame
 from .shipped import Adult, Digits, Mnist
+from .synthetic import TwoGaussians
 
-__all__ = ["Adult", "Arrays", "Digits", "Mnist", "from_arrays", "from_file", "from_frame"]
+__all__ = ["Adult", "Arrays", "Digits", "Mnist", "TwoGaussians", "from_arrays", "from_file", "from_frame"]

@@ -14,7 +14,7 @@ from . import words
 from .controls import Kind
 from .fields import Body, Field, Node, bury, node_of
 from .form_look import Names
-from .host import METHOD, OPENING, SECTIONS, Host, decided, differences, fitting, held, value_at
+from .host import METHOD, OPENING, SECTIONS, Host, decided, differences, fitting, held, slots_of, value_at
 from .starts import STARTS
 from .task_field import TaskField
 
@@ -190,8 +190,8 @@ class Form(w.VBox):
         e, default = self.host.experiment, Experiment()
         if e.name not in BOOK:   # a quick start, or a method of the user's own: nobody knows what of it to keep
             self.before = {}
-            recipe = BOOK[name].experiment
-            self.host.submit_all({slot: getattr(recipe, slot) for slot in (*METHOD[1:], "attack", "name")}, "method")
+            slots = (*slots_of(name)[1:], "attack", "name")
+            self.host.submit_all({slot: getattr(BOOK[name].experiment, slot) for slot in slots}, "method")
             return
         changes = {path: self.before.get(path, value_at(default, path))
                    for path, value in decided(e.name).items() if held(e, path, value)}
@@ -203,7 +203,7 @@ class Form(w.VBox):
                 changes[path] = value
         changes["name"] = name
         if self.host._tried(changes)[1]:   # something of the user's own does not go with it: the recipe as it stands
-            changes = {slot: getattr(BOOK[name].experiment, slot) for slot in (*METHOD[1:], "name")}
+            changes = {slot: getattr(BOOK[name].experiment, slot) for slot in (*slots_of(name)[1:], "name")}
         self.before = before
         self.host.submit_all(changes, "method")
 

@@ -38,12 +38,18 @@ def differences(base: Any, other: Any, path: str):
         yield path, other
 
 
+def slots_of(name: str) -> tuple[str, ...]:
+    """What a method decides; one that is about other data than the default experiment's brings them, and the net."""
+    own = type(BOOK[name].experiment.task) is not type(Experiment().task)
+    return (*METHOD, *(("task", "net", "rounds") if own else ()))
+
+
 def decided(name: str) -> dict[str, Any]:
     """What a method sets, by path: where its recipe differs from the default experiment."""
     if name not in BOOK:
         return {}
     base, other = Experiment(), BOOK[name].experiment
-    return {p: v for slot in METHOD for p, v in differences(getattr(base, slot), getattr(other, slot), slot)}
+    return {p: v for slot in slots_of(name) for p, v in differences(getattr(base, slot), getattr(other, slot), slot)}
 
 
 class Host:

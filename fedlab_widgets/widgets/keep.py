@@ -16,7 +16,7 @@ from .file_chooser import Status
 from .why import explained
 from .words import Word
 
-FIGURES = ("convergence", "disparity", "communication", "accuracy_per_mb", "epsilon", "partition", "clients")
+FIGURES = ("convergence", "disparity", "communication", "accuracy_per_mb", "epsilon", "partition", "clients", "hull")
 CODE = Word("The code makes exactly the experiment in the form, and runs it without any widget.",
             "fl.recipe(\"fedavg\").changed(rounds=50) names only what you changed.",
             "Copy it into a cell, change one number, and run it.")

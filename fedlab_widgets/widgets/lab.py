@@ -25,6 +25,7 @@ from .fairness import withheld
 from .form import Form
 from .form_look import Names
 from .keep import Keep, ShowCode
+from .limits_panel import folded
 from .preview import Preview
 from .run_bar import RunBar
 from .runner import AT_WORK, Phase, Runner
@@ -307,7 +308,7 @@ class Lab(w.VBox):
         try:
             if counts is not None and len(next(e for e in run.events if isinstance(e, Started)).groups) > 1:
                 revealed = w.HTML()
-                self._fairness.children = [revealed, WhatIf.of(run, on_train=self._train_on)]
+                self._fairness.children = [revealed, WhatIf.of(run, on_train=self._train_on), folded(run)]
                 threading.Thread(target=self._reveal, args=(run.experiment.task, revealed), daemon=True).start()
             else:
                 self._fairness.children = [w.HTML("<p>This data set names no groups, so there is no gap to read.</p>")]

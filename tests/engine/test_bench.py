@@ -51,3 +51,10 @@ def test_the_command_prints_one_object(words, status):
 
 def test_made_rows_are_in_no_menu():
     assert "made" not in fl.catalogue()["task"] and len(WORKS) == 4
+
+
+def test_the_decomposition_is_timed_too():
+    from fedlab_widgets.bench.pid import closed_form
+
+    told = closed_form(1)
+    assert len(told) >= 3 and all(ms > 0 for ms in told.values())

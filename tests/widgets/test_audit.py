@@ -84,7 +84,7 @@ def test_wrong_arguments(change, words):
     (dict(g=["f", None] * 200), "group = 'g' has 200 missing values; drop these rows"),
     (dict(p=[1.0, np.nan] * 200), "prediction = 'p' has 200 missing values"),
     (dict(g="f"), "holds the one value 'f'; with a single group there is nothing to compare"),
-    (dict(g=np.arange(400)), "holds 400 different values; from 2 to 10 can be compared.*pandas.cut"),
+    (dict(g=np.arange(400)), "holds 400 different values; from 2 to 10 can be compared.*bins=4"),
     (dict(p=np.linspace(0, 1, 400)), "give predicted labels written like the outcomes"),
     (dict(p=["0", "1"] * 200), "prediction holds '0', which is no outcome"),
     (dict(y=1, p=1), "hold the one value 1"),
@@ -102,3 +102,63 @@ def test_wrong_frames():
     twice = pd.concat([frame(), frame()[["g"]]], axis=1)
     with pytest.raises(BadInput, match="names several columns"):
         audit(twice, **COLUMNS)
+
+
+def test_crossed_columns_by_hand():
+    rows = frame(4, g=["f", "f", "m", "f"], race=["b", "w", "w", "b"], y=[0, 1, 0, 1], p=[1, 1, 0, 0], c="x")
+    told = audit(rows, **{**COLUMNS, "group": ["g", "race"]})
+    assert told.groups == ("f, b", "f, w", "m, w")         # nobody is m, b
+    assert told.counts[0].tolist() == [[[0, 1], [1, 0]], [[0, 0], [0, 1]], [[1, 0], [0, 0]]]
+
+
+@pytest.mark.parametrize("bins, groups, n", [
+    ([17, 25, 40, 65], ("17 to 24", "25 to 39", "40 to 65"), [2, 2, 4]),     # 25 is in the second, 65 in the last
+    (2, ("18 to 39", "40 to 65"), [4, 4]),
+    ([0, 40, 41, 90], ("0 to 39", "40", "41 to 90"), [4, 1, 3]),
+    ([0, 39.5, 90], ("0 to below 39.5", "39.5 to 90"), [4, 4])])
+def test_ranges_by_hand(bins, groups, n):
+    rows = frame(8, g=[18, 24, 25, 39, 40, 64, 65, 65], y=[0, 1] * 4, p=[0, 1] * 4)
+    told = audit(rows, **COLUMNS, bins=bins)
+    assert told.groups == groups and told.counts.sum((0, 2, 3)).tolist() == n
+
+
+def test_ranges_of_one_of_several_columns():
+    rows = frame(age=np.arange(400) % 60 + 20)
+    crossed = {**COLUMNS, "group": ["g", "age"]}
+    assert audit(rows, **crossed, bins=2).groups == audit(rows, **crossed, bins={"age": 2}).groups
+    assert audit(rows, **crossed, bins={"age": [20, 50, 79]}).groups[0] == "f, 20 to 49"
+    nearly = frame(g=[0] * 390 + [3] * 5 + [9] * 5)
+    assert audit(nearly, **COLUMNS, bins=4).groups == ("0 to 2", "3 to 9")
+
+
+@pytest.mark.parametrize("more, words", [
+    (dict(group="age"), "'age' holds 60 different values.*bins=4"),
+    (dict(group=["g", "age"]), "holds .* different combinations; from 2 to 10 can be compared; name fewer columns"),
+    (dict(group=[]), "names no column"), (dict(group=["g", "g"]), "names a column twice"),
+    (dict(group=["g", "gone"]), "'gone' is no column"),
+    (dict(group="age", bins=[30, 40, 50]), "values outside the limits 30 to 50; it goes from 20 to 79"),
+    (dict(group="age", bins=1), "bins = 1: from 2 to 10"), (dict(group="age", bins=[50, 40, 30]), "rising limits"),
+    (dict(group="age", bins="four"), "bins = 'four': give how many"), (dict(group="age", bins=True), "give how many"),
+    (dict(group="g", bins=3), "bins cuts numbers, and group = 'g' holds others"),
+    (dict(group="far", bins=3), "bins cuts numbers"), (dict(group="gap", bins=3), "has 200 missing values"),
+    (dict(group=["g", "c"], bins=3), "does not say which column"),
+    (dict(group="age", bins={"g": 3}), "bins names 'g', which is no column of group")])
+def test_wrong_ranges(more, words):
+    rows = frame(age=np.arange(400) % 60 + 20, far=[1.0, np.inf] * 200, gap=[1.0, np.nan] * 200)
+    with pytest.raises(BadInput, match=words):
+        audit(rows, **{**COLUMNS, **more})
+
+
+def test_figure():
+    told = audit(frame(), **COLUMNS)
+    figure = told.figure("hull")
+    assert figure.name == "hull" and set(figure.data["curve"]) == {"clients", "predictions", "hull"}
+    with pytest.raises(BadInput, match="there is one, \"hull\""):
+        told.figure("roc")
+
+
+def test_five_hundred_clients_and_a_client_of_one_group():
+    told = audit(frame(5000, c=np.arange(5000) % 499, g=["f", "m"] * 2500), **COLUMNS)
+    assert told.counts.shape[0] == 499
+    lone = audit(pd.concat([frame(), frame(10, g="f", c="Ulm")]), **COLUMNS)
+    assert lone.reading.clients[-1].gap is None and lone.figure().data["counted last"].isin(["Ulm"]).any()
