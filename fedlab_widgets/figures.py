@@ -78,13 +78,14 @@ def convergence(run, x):
         table["worst client"], table["best client"] = read.worst_client.values, read.best_client.values
         _line(fig, table, x, "best client", SKY, 1, showlegend=False)
         _line(fig, table, x, "worst client", VERMILLION, 1.5, fill="tonexty", fillcolor="rgba(86,180,233,.22)",
-              legendrank=4, label=f"worst now: {_who(run, last)}" if len(last) else "worst client")
+              legendrank=4, label=f"worst now: {worst_of(run, last)}" if len(last) else "worst client")
         fig.add_scatter(x=[None], y=[None], mode="lines", name="worst to best client", legendrank=3,
                         line={"color": "rgba(86,180,233,.5)", "width": 6})
     _line(fig, table, x, "always guessing", SOFT, 1.5, "9px,5px", legendrank=5,
           label=f"always guessing: {fairness.percent(run.majority)}")
     if few and len(last):
-        _line(fig, table, x, last.idxmin(), VERMILLION, 2, legendrank=4, label=f"worst: {_who(run, last)}", dot=True)
+        label = f"worst: {worst_of(run, last)}"
+        _line(fig, table, x, last.idxmin(), VERMILLION, 2, legendrank=4, label=label, dot=True)
     _line(fig, table, x, "mean client", BLUE, 2, "7px,4px", legendrank=2)
     _line(fig, table, x, "test set", INK, 3, legendrank=1)
     low, high = np.nanmin(table.iloc[:, 1 + (x != "rounds"):].values), np.nanmax(table.iloc[:, 1 + (x != "rounds"):])
@@ -300,7 +301,7 @@ def _some(most: int, of: int) -> str:
     return "client" if of <= most else f"client (the first {most} of {of:,})"
 
 
-def _who(run, last) -> str:
+def worst_of(run, last) -> str:
     """The worst of some clients with the rows behind its accuracy."""
     worst = last.idxmin()
     number = next(i for i, name in _names(run).items() if name == worst)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from html import escape
 
-from ..events import Started
 from ..forecast import size
 from ..part import BadInput
 from ..recipes import BOOK
@@ -37,8 +36,7 @@ def still(run: Run) -> str:
     if not len(read):
         return ""
     rounds = read["round"].astype(int).tolist()
-    called = _called(run)
-    lines, worst = _lines(run, read, called)
+    lines, worst = _lines(run, read)
     values = [v for _, line, *_ in lines for v in line if v == v] + [v for v in [run.majority] if v == v]
     more = max(0.08 * (max(values) - min(values)), 0.02)
     low, high = max(min(values) - more, 0), min(max(values) + more, 1.005)
@@ -54,7 +52,7 @@ def still(run: Run) -> str:
         marks.append(_line([(LEFT, y(run.majority)), (WIDTH - RIGHT, y(run.majority))], "soft", 1.5, "9 5", "guessing"))
     for name, line, colour, width, dash in lines:
         at = [(x(r), y(v)) for r, v in zip(rounds, line, strict=True) if v == v]
-        marks.append(_line(at, colour, width, dash, called.get(name, name)))
+        marks.append(_line(at, colour, width, dash, name))
     marks += _names(lines, worst, run.majority, x, y, rounds)
     name = escape(run.experiment.name)
     return (f'<figure class="fedlab-still" aria-label="A picture of the last finished run: {name}" '
@@ -67,25 +65,16 @@ def still(run: Run) -> str:
             f'{_key(lines, run)}{_table(run, read)}</figure>')
 
 
-def _called(run: Run) -> dict[str, str]:
-    """What the data call the clients, where they do: {"client 1": "North"}."""
-    start = next(e for e in run.events if isinstance(e, Started))
-    return {f"client {c['client']}": c["name"] for c in start.clients if "name" in c}
-
-
-def _lines(run: Run, read, called: dict[str, str]) -> tuple[list[tuple], str]:
+def _lines(run: Run, read) -> tuple[list[tuple], str]:
     """(name, values by reading, colour, width, dash) of each line, in the order drawn; who is worst at the end."""
-    from ..figures import client_accuracy  # plotly comes with it
+    from ..figures import client_accuracy, worst_of  # plotly comes with it
 
     each = client_accuracy(run).reindex(read["round"].astype(int))
     last = each.iloc[-1].dropna()
     few = 0 < each.shape[1] <= LINES
     lines = [(name, each[name].tolist(), TINTS[i % 6], 1, DASHES[i // 6 % 3])
              for i, name in enumerate(each) if few]
-    worst = ""
-    if len(last):
-        who = last.idxmin()
-        worst = f"worst: {called.get(who, who)}, n = {run.clients.held_out.loc[int(who.split()[-1])]:,}"
+    worst = f"worst: {worst_of(run, last)}" if len(last) else ""
     if few and worst:
         lines.append(("worst client at the end", each[last.idxmin()].tolist(), "vermillion", 2, ""))
     elif read.worst_client.notna().any():

@@ -110,9 +110,9 @@ def test_saving_says_which_figure_is_drawn_and_holds_its_button(adult):
     keep.button.click()
     keep.status.thread.join(240)
     said = [(text, held) for text, held in heard if " of " in text]
-    assert "Drawing 2 of 6: disparity …" in said[1][0] and all(held for _, held in said)
+    assert "Drawing 2 of 7: disparity …" in said[1][0] and all(held for _, held in said)
     assert "Saved in" in heard[-1][0] and not keep.button.disabled
-    assert len(list((adult.path / "figures").glob("*.csv"))) == 6
+    assert len(list((adult.path / "figures").glob("*.csv"))) == 7
 
 
 def saved(run, *more) -> list:
