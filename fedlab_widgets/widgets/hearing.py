@@ -1,9 +1,9 @@
 """Widgets that still hear a page after another one has gone.
 
-ipykernel 7.4.0 hands what a page says to a widget to the subshell of the request that the widget answered last. Each
-page has subshells of its own; once one of them is gone (the page was loaded again, the tab was closed), messages to it
-are refused and the widget is deaf: buttons do nothing, the board never catches up. To be deleted with the first
-release that looks before it routes.
+ipykernel 7.4.0 hands what a page says to a widget to the subshell of the request that the widget answered last. A page
+that loads makes one for a moment, to ask for all widgets; what a thread of ours sends just then counts as an answer to
+it, and once it is deleted, what the page says is refused and the widget is deaf: buttons do nothing, the board never
+catches up. To be deleted with the first release that looks before it routes.
 """
 
 from __future__ import annotations
