@@ -4,6 +4,7 @@
          |
      .-> schedule          who takes part, from which version of the model, at what virtual time
      |   distribute        what they start from                    [C, P]    priced: down
+     |   fairness          what they are asked and told before     [C, A] [C, T]  priced: up, down
      |   local             what they learn    ( correct, correct… )          \\
      |   privatise.client  local noise, local clipping             [C, D]     | client half: in an executor
      |   encode            rows -> payloads, what really goes out   bytes     / priced: up
@@ -31,26 +32,46 @@ import os
 # reads this at the process's first product; the cost was not measurable.
 os.environ.setdefault("MKL_CBWR", "AUTO")
 
-from .aggregate import Mean, Median
-from .attack import LabelFlip, SignFlip
+from . import (
+    aggregate,
+    attack,
+    correct,
+    distribute,
+    encode,
+    fairness,
+    local,
+    nets,
+    partition,
+    personalise,
+    privatise,
+    schedule,
+    server,
+    tasks,
+)
+from .aggregate import *  # noqa: F403  (each folder says in its __all__ which parts it has)
+from .attack import *  # noqa: F403
 from .audit import audit
 from .cluster import Ray
 from .contracts import check_part
-from .correct import ControlVariate, Proximal
-from .distribute import Broadcast, KeepLayers
-from .encode import TopK, Update
+from .correct import *  # noqa: F403
+from .distribute import *  # noqa: F403
+from .encode import *  # noqa: F403
 from .evaluate import Accuracy, Decomposition, Gaps, decompose
+from .evaluate.backdoor import attack_success
 from .evaluate.canonical import canonical
 from .executors import OneByOne, Stacked
-from .local import SGD
-from .nets import CNN, MLP, Logistic
+from .fairness import *  # noqa: F403
+from .figure_bytes import accuracy_per_megabyte
+from .local import *  # noqa: F403
+from .nets import *  # noqa: F403
 from .part import BadInput, catalogue, part
-from .partition import IID, ByGroup, Dirichlet, Masked, Natural, Reuse
-from .privatise import Gaussian
+from .partition import *  # noqa: F403
+from .personalise import *  # noqa: F403
+from .privatise import *  # noqa: F403
 from .recipes import recipe
 from .run import Run, open_run
-from .schedule import Fixed, Full, Lockstep, Poisson
-from .server import Adaptive, Apply
+from .schedule import *  # noqa: F403
+from .server import *  # noqa: F403
 from .session import run, stream
 from .slots import (
     Aggregate,
@@ -60,9 +81,11 @@ from .slots import (
     Distribute,
     Encode,
     Evaluate,
+    Fairness,
     Local,
     Net,
     Partition,
+    Personalise,
     Privatise,
     Sampler,
     Schedule,
@@ -70,7 +93,9 @@ from .slots import (
     Task,
 )
 from .spec import Evaluation, Experiment
-from .tasks import Adult, Arrays, Digits, Mnist, TwoGaussians, from_arrays, from_file, from_frame
+from .sweep import sweep
+from .tasks import *  # noqa: F403
+from .text import write
 
 __version__ = "0.1.0"
 
@@ -97,12 +122,12 @@ def __getattr__(name: str):
 
 
 __all__ = [
-    "CNN", "IID", "MLP", "SGD", "Accuracy", "Adaptive", "Adult", "Aggregate", "Apply", "Arrays", "Attack", "BadInput",
-    "Broadcast", "ByGroup", "Classification", "ControlVariate", "Correct", "Decomposition", "Digits", "Dirichlet",
-    "Distribute", "Encode", "Evaluate", "Evaluation", "Experiment", "Fixed", "Full", "Gaps", "Gaussian", "KeepLayers",
-    "Lab", "LabelFlip", "LimitsPanel", "Local", "Lockstep", "Logistic", "Masked", "Mean", "Median", "Mnist",
-    "Natural", "Net", "OneByOne", "Partition", "Poisson", "Privatise", "Proximal", "Ray", "Reuse", "Run", "Sampler",
-    "Schedule", "Server", "SignFlip", "Stacked", "Task", "TopK", "TwoGaussians", "Update", "WhatIf", "audit",
-    "canonical", "catalogue", "check_part", "decompose", "from_arrays", "from_file", "from_frame", "frontier",
-    "limits", "open_run", "part", "recipe", "run", "stream",
+    "Accuracy", "Aggregate", "Attack", "BadInput", "Classification", "Correct", "Decomposition", "Distribute", "Encode",
+    "Evaluate", "Evaluation", "Experiment", "Fairness", "Gaps", "Lab", "LimitsPanel", "Local", "Net", "OneByOne",
+    "Partition", "Personalise", "Privatise", "Ray", "Run", "Sampler", "Schedule", "Server", "Stacked", "Task", "WhatIf",
+    "accuracy_per_megabyte", "attack_success", "audit", "canonical", "catalogue", "check_part", "decompose", "frontier",
+    "limits", "open_run", "part", "recipe", "run", "stream", "sweep", "write",
+    *aggregate.__all__, *attack.__all__, *correct.__all__, *distribute.__all__, *encode.__all__, *fairness.__all__,
+    *local.__all__, *nets.__all__, *partition.__all__, *personalise.__all__, *privatise.__all__, *schedule.__all__,
+    *server.__all__, *tasks.__all__,
 ]

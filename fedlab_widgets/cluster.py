@@ -40,7 +40,7 @@ CHUNK = 32      # clients of a task at most, unless told: a task costs milliseco
 ON_GPU = 1024   # the same where it has a GPU; what does not fit its memory is halved
 AHEAD = 4       # tasks under way for each that the cluster can run: none waits for the next to be sent
 WAYS = ("fused", "vmap", "one by one")
-READ = ("local", "encode")   # the memories that clients read; the server's stays where it is
+READ = ("local", "encode", "personalise")   # the memories that clients read; the server's stays where it is
 
 
 @dataclass(frozen=True)

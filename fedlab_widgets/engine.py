@@ -1,11 +1,12 @@
 """The round, written once.
 
-    schedule -> distribute -> local (correct …) -> privatise.client -> encode        the client half, in an executor
+    schedule -> (fairness: what clients are asked and told first) ->
+    distribute -> local (correct …), personalise -> privatise.client -> encode       the client half, in an executor
     decode -> attack -> privatise.bound -> aggregate (+ noise on the sum) -> server  the server half
     evaluate -> events
 
-`rounds` is a generator: it yields events and calls nobody back. Beside each event comes the state, where it is safe to
-keep one, else None.
+The halves are in `phases.py`. `rounds` is a generator: it yields events and calls nobody back. Beside each event comes
+the state, where it is safe to keep one, else None.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -22,69 +23,12 @@ from torch import Tensor
 from .evaluate.measure import measure, readings, slow_readings, started
 from .events import Event, Failed, RoundEnded, Stopped, Warned
 from .executors import Executor, TooBig
-from .folding import blocks
+from .phases import Sent, asked_first, client_half, server_half
 from .plan import Plan, downlink
 from .spec import Experiment
-from .types import Cohort, Interrupted, Payload, State, Stop, never
+from .types import Cohort, Interrupted, Memory, State, Stop, never
 
 SLOW_READINGS = 10    # rounds between two readings of what is too slow for every round
-
-
-@dataclass(frozen=True)
-class Sent:
-    """What came back from the clients of one chunk; own rows by place of memory."""
-
-    payload: Payload
-    own: dict[str, dict[str, Tensor]]
-    kept: Tensor | None
-    loss: Tensor
-
-
-def client_half(plan: Plan, state: State, stop: Stop, cohort: Cohort) -> Sent:
-    """What the clients of a chunk do: pure in its arguments, so that it may run anywhere, in any chunks."""
-    e, world, ids = plan.experiment, plan.world, cohort.ids
-    start = e.distribute.start(world, state, ids)
-    keys = world.keys("training", cohort.round, ids)
-    trained = e.local.train(world, start, cohort, state.memory["local"].of(ids), keys, plan.tamper(cohort), stop)
-    blocks = {"update": world.sent.take(trained.end - start), **trained.extras}
-    rows = torch.cat([blocks[b.name] for b in plan.space.blocks], dim=1) if trained.extras else blocks["update"]
-    if e.privatise is not None:
-        rows = e.privatise.client(rows, world.keys("local noise", cohort.round, ids))
-    arrays, codec = e.encode.encode(rows, plan.space, world.keys("encode", cohort.round, ids),
-                                    state.memory["encode"].of(ids))
-    kept = world.layout.columns(e.distribute.kept(world.layout)).take(trained.end) if state.own is not None else None
-    return Sent(e.encode.payload(arrays, plan.space, world.dtype), {"local": trained.own, "encode": codec.own}, kept,
-                trained.loss)
-
-
-def server_half(plan: Plan, rows: Iterator[Tensor], cohort: Cohort) -> Tensor | None:
-    """Lie, bound, fold, noise: the combined row [D], or None when nobody came and no noise is due.
-
-    Decoded rows come a chunk at a time and go as they are folded, so that a mean never holds them all.
-    """
-    e, world = plan.experiment, plan.world
-    weights = e.aggregate.weigh(cohort.sizes) * cohort.weights
-    rows = rows if e.attack is None else _lies(plan, rows, cohort)
-    total, at = None, 0
-    for block in blocks(rows):
-        if e.privatise is not None:
-            block = e.privatise.bound(block)
-        total = e.aggregate.fold(total, block, weights[at:at + len(block)])
-        at += len(block)
-    if plan.ledger is not None:   # an empty round releases noise only
-        total = torch.zeros(plan.space.width, dtype=world.dtype, device=world.device) if total is None else total
-        total = e.privatise.noise(total, plan.ledger, e.aggregate.sensitivity,
-                                  world.keys("privacy noise", cohort.round, 0))
-    return None if total is None else e.aggregate.finish(total, weights, plan.expected)
-
-
-def _lies(plan: Plan, rows: Iterator[Tensor], cohort: Cohort) -> Iterator[Tensor]:
-    attack, at = plan.experiment.attack, 0
-    for some in ([torch.cat(list(rows))] if attack.needs_all and len(cohort) else rows):
-        ids = cohort.ids[at:at + len(some)]
-        bad = plan.lying(ids).to(some.device)
-        yield attack.lie(some, bad, plan.world.keys("lie", cohort.round, ids))
-        at += len(some)
 
 
 def advance(plan: Plan, state: State, executor: Executor, stop: Stop) -> tuple[State, list[Event]]:
@@ -99,31 +43,39 @@ def advance(plan: Plan, state: State, executor: Executor, stop: Stop) -> tuple[S
             yield e.encode.decode(came.payload.tensors, plan.space)
 
     try:
-        value, events = server_half(plan, rows(), cohort), []
+        cohort, asked = asked_first(plan, state, executor, stop, cohort)
+        value, learnt, private = server_half(plan, rows(), cohort, state.memory["aggregate"].of(cohort.ids),
+                                             state.memory["privatise"])
     except Exception as error:   # so far nothing of the state was written
         executor.lessen(error)
         raise
-    due = replace(state, round=cohort.round, time=cohort.time, trips=state.trips + len(cohort))
+    due, events = replace(state, round=cohort.round, time=cohort.time, trips=state.trips + len(cohort)), []
     if value is None:
         events.append(Warned(cohort.round, "nobody took part in this round: the model stays as it was"))
     else:
         events += [Warned(cohort.round, note) for note in [e.aggregate.warning(len(cohort))] if note]
-        due = _commit(plan, due, sent, cohort, plan.space.split(value))
+        due = _commit(plan, due, sent, cohort, plan.space.split(value),
+                      {"aggregate": learnt, "fairness": asked.learnt, "privatise": private})
     losses = torch.cat([s.loss for s in sent])[cohort.sizes.to(world.device) > 0] if sent else None
     events.append(RoundEnded(
         cohort.round, cohort.time, due.trips, time.perf_counter() - began,
-        bytes_up=sum(int(s.payload.bytes.sum()) for s in sent), bytes_down=cohort.invited * downlink(plan, state),
+        bytes_up=sum(int(s.payload.bytes.sum()) for s in sent) + asked.up,
+        bytes_down=cohort.invited * downlink(plan, state) + asked.down,
         epsilon=plan.ledger and plan.ledger.so_far(cohort.round, e.rounds),
         train_loss=float(losses.double().mean()) if losses is not None and len(losses) else None,
         update_norm=None if value is None else float(plan.space.split(value)["update"].double().norm()),
-        cohort=cohort.ids.tolist() if len(cohort) <= 1000 else None))
+        cohort=cohort.ids.tolist() if len(cohort) <= 1000 else None,
+        clip=float(state.memory["privatise"].shared["clip"]) if "clip" in state.memory["privatise"].shared else None))
     return due, events
 
 
-def _commit(plan: Plan, state: State, sent: list[Sent], cohort: Cohort, value: dict[str, Tensor]) -> State:
+def _commit(plan: Plan, state: State, sent: list[Sent], cohort: Cohort, value: dict[str, Tensor],
+            learnt: dict[str, Memory]) -> State:
     """Write what clients keep, fold what they share, move the model. Raises FloatingPointError if it is not finite."""
     e, world = plan.experiment, plan.world
-    model, server = e.server.step(world, state, value, state.memory["server"])
+    share = e.aggregate.stands_for(len(cohort), plan.expected) / world.clients
+    settled = e.local.settle(world, value, state.memory["local"], share)
+    model, server = e.server.step(world, state, settled, state.memory["server"])
     if not all(bool(torch.isfinite(rows).all()) for rows in (model, *(s.kept for s in sent if s.kept is not None))):
         raise FloatingPointError
     at = 0
@@ -135,9 +87,12 @@ def _commit(plan: Plan, state: State, sent: list[Sent], cohort: Cohort, value: d
         for place, tables in s.own.items():
             for name, rows in tables.items():
                 state.memory[place].own[name].scatter(ids, rows)
-    share = e.aggregate.stands_for(len(cohort), plan.expected) / world.clients
+    for place, memory in learnt.items():
+        for name, rows in memory.own.items():
+            state.memory[place].own[name].scatter(cohort.ids, rows)
     local = e.local.fold(world, value, state.memory["local"], share)
-    return replace(state, model=model, memory=state.memory | {"local": local, "server": server})
+    learnt = {place: replace(state.memory[place], shared=memory.shared) for place, memory in learnt.items()}
+    return replace(state, model=model, memory=state.memory | learnt | {"local": local, "server": server})
 
 
 def rounds(plan: Plan, state: State, executor: Executor, stop: Stop = never,

@@ -54,19 +54,22 @@ class RoundEnded(Event):
     train_loss: float | None
     update_norm: float | None
     cohort: list[int] | None = None   # ids that reported; None above 1 000
+    clip: float | None = None         # the bound on rows in this round, where it moves
     measured: ClassVar = ("seconds",)
 
 
 @dataclass(frozen=True)
 class Evaluated(Event):
     """Readings of the model after `round`; `counts` is the table they were read from, flat, with its shape
-    [client, group, label, prediction]; `clients` are that table's ids."""
+    [client, group, label, prediction]; `clients` are that table's ids. `shared`: how many of each one's rows the model
+    of all gets right, where clients use models of their own."""
 
     round: int
     metrics: dict[str, float | None]
     clients: list[int] | None = None
     counts: list[int] | None = None
     shape: list[int] | None = None
+    shared: list[int] | None = None
 
 
 @dataclass(frozen=True)

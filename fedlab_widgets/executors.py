@@ -61,6 +61,10 @@ class Executor(ABC):
     def describe(self) -> dict:
         """The settings to record: {"executor": name, "path": name, …}."""
 
+    def steady(self) -> Executor:
+        """The same, trying nothing out: for work that says nothing about training."""
+        return self
+
     def smaller(self) -> Executor | None:
         """The same with fewer clients side by side, for want of memory; None where there is no less."""
         return None
@@ -113,6 +117,9 @@ class Stacked(Executor):
         pieces = chunks_of(len(cohort), size) if size else self.trial.pieces(len(cohort))
         work = work if size else self.trial.timed(work)
         return in_order(work, [cohort[piece] for piece in pieces], self.workers or 1)
+
+    def steady(self):
+        return replace(self, trial=None)
 
     def smaller(self):
         return replace(self, chunk=max(self.chunk // 2, 1), trial=None) if self.chunk > 1 else None

@@ -121,10 +121,11 @@ def sized(figure: go.Figure, inches: float) -> go.Figure:
     width = round(inches * PIXELS)
     height = figure.layout.height or round(width * (0.78 if narrow else 0.5))   # a drawer sets it by its rows
     size = 10 if narrow else 12
-    copy = go.Figure(figure).update_layout(width=width, height=height, font_size=size)
+    own = (figure.layout.meta or {}).get("column", {}) if narrow else {}   # a drawer may lay out its column itself
+    copy = go.Figure(figure).update_layout({"width": width, "height": height, "font_size": size, **own})
     copy.for_each_xaxis(lambda axis: axis.title.font.update(size=size))
     copy.for_each_yaxis(lambda axis: axis.title.font.update(size=size))
-    return keys(copy, width, height, size)
+    return keys(copy, width, copy.layout.height, size)
 
 
 def keys(figure: go.Figure, width: float, height: float, size: float) -> go.Figure:

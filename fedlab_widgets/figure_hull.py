@@ -16,12 +16,14 @@ from plotly.subplots import make_subplots
 
 from .evaluate.hull import Hull, one_against_rest
 from .evaluate.pid import Disparity, band, decompose
+from .export import INCHES, PIXELS
 from .figures import BLUE, CARD, INK, SOFT, VERMILLION, _axis
 from .part import BadInput
 from .widgets.fairness import bits
 
 SHADE, SHADE_DOTS = "#cfe3f1", "#5b9fcb"
 MOST_PEOPLE = 10**9   # that chance is drawn for
+COLUMN = round(INCHES["column"] * PIXELS)   # pixels of a column of print
 MANY = 40         # clients beyond which their dots are small
 ALREADY = "What the prediction tells of the group, the client tells already."
 NOTHING = "On their own the predictions tell nothing of the group."
@@ -62,12 +64,16 @@ def hull_figure(table, groups: Sequence[str], clients: Sequence[str], prediction
                            yshift=60, xanchor="left", yanchor="bottom", showarrow=False, align="left")
     said = max((a.text.count("<br>") + 1 for a in fig.layout.annotations if a.yanchor == "top"), default=0)
     under = 60 + 18 * said if across == 1 else 104
+    left, right = 62, 14
+    # A square as wide as a column, with its words in smaller print beneath. `export.sized` lays this over the rest.
+    below = 58 + 14 * said
+    column = {"height": 36 + COLUMN - left - right + below, "margin": {"b": below}} if across == 1 else {}
     fig.update_traces(showlegend=False)   # `export.keys` would name them again
     return fig.update_layout(
         paper_bgcolor=CARD, plot_bgcolor=CARD, hovermode="closest", showlegend=False,
         font={"family": "Open Sans, Arial, sans-serif", "size": 13 if across == 1 else 11, "color": INK},
         width=560 if across == 1 else 60 + 290 * across, height=510 + under if across == 1 else 130 + 390 * down,
-        margin={"l": 62, "r": 14, "t": 36 if across == 1 else 112, "b": under})
+        margin={"l": left, "r": right, "t": 36 if across == 1 else 112, "b": under}, meta={"column": column})
 
 
 def hull_data(table, groups: Sequence[str], clients: Sequence[str], predictions: Sequence[str]) -> pd.DataFrame:

@@ -12,19 +12,21 @@ from .figures import CARD, INK, SOFT, VERMILLION, _axis, _blank, _legend
 from .part import BadInput
 from .widgets.fairness import percent
 
-# One hue, from light to dark with the accuracy: it reads in grey and for the colour-blind, and every line has a number.
-SHADES = ("#f4f9fc", "#d3e8f5", "#a6d0ea", "#73b3da", "#4193c6")
+# One hue, laid once more over itself at each line: it reads in grey, for the colour-blind, and on light and dark paper.
+HUE, FULL = "65,147,198", 0.75   # and how much it covers in the end
 LINES = 8      # contours, about
 APART = 0.13   # of an axis, between ticks
+CHOSEN = "the limits set"
 COLUMNS = ("round", "global_disparity", "local_disparity", "accuracy")
 
 
-def figure(front: Frontier, path: pd.DataFrame | None = None) -> go.Figure:
+def figure(front: Frontier, path: pd.DataFrame | None = None, chosen: tuple[float, float] | None = None) -> go.Figure:
     """Contours of `front` over both limits, in bits; the strictest corner with its accuracy.
 
     path: one row a round, with the columns round, global_disparity, local_disparity and accuracy (0 to 1, on the people
     of the frontier): drawn on the contours, its first and its last round marked; where it has a column `best`, with
-    what could be reached at their disparities. The axes are of the square root of the limits, as accuracy rises like it
+    what could be reached at their disparities. chosen: a pair of limits (global, local) to be marked, in bits; beyond
+    the map, at its edge. The axes are of the square root of the limits, as accuracy rises like it
     from zero; ticks are in bits.
     Raises BadInput for a frontier of one row or column, and a path without these columns or without a round.
     """
@@ -34,10 +36,10 @@ def figure(front: Frontier, path: pd.DataFrame | None = None) -> go.Figure:
         raise BadInput(f"front has {z.shape[0]} x {z.shape[1]} limits; contours need two of each; give more limits")
     fig = _blank("limits", "limit on global disparity, in bits")
     low, high = float(z.min()), float(z.max())
-    step = _step(high - low)
+    step, shade = _step(high - low), f"rgba({HUE},{veil(len(levels(front)))})"
     fig.add_contour(
         x=np.sqrt(x), y=np.sqrt(y), z=z, zmin=low, zmax=max(high, low + 1e-9), showscale=False, showlegend=False,
-        colorscale=[[i / (len(SHADES) - 1), shade] for i, shade in enumerate(SHADES)],
+        colorscale=[[0, shade], [1, shade]],
         line={"color": SOFT, "width": 1, "smoothing": 0},
         contours={"start": np.ceil(low / step) * step, "end": high, "size": step, "showlabels": True,
                   "labelformat": ".1%" if step < 0.01 else ".0%", "labelfont": {"size": 11, "color": INK}},
@@ -48,12 +50,18 @@ def figure(front: Frontier, path: pd.DataFrame | None = None) -> go.Figure:
             ((x, "local_disparity"), (y, "global_disparity"))]
     corner = "no disparity" if x[0] == y[0] == 0 else "strictest"
     fig.add_scatter(x=[np.sqrt(x[0])], y=[np.sqrt(y[0])], mode="markers", cliponaxis=False, hoverinfo="skip",
-                    marker={"symbol": "square", "size": 11, "color": INK}, showlegend=False)
+                    marker={"symbol": "square", "size": 12, "color": INK, "line": {"width": 1.5, "color": CARD}},
+                    showlegend=False)
     fig.add_annotation(x=np.sqrt(x[0]), y=np.sqrt(y[0]), text=f"<b>{corner}: {percent(z[0, 0], 2)}</b>", ax=16, ay=-18,
                        arrowhead=0, arrowwidth=1, arrowcolor=INK, bgcolor="rgba(255,255,255,.96)", borderpad=2,
                        xanchor="left", font={"color": INK})
     if len(rows):
         _draw_path(fig, rows)
+    if chosen is not None:
+        at = roots(front, *chosen)
+        fig.add_scatter(x=[at[0]], y=[at[1]], mode="markers", cliponaxis=False, name=CHOSEN, hoverinfo="skip",
+                        marker={"symbol": "x", "size": 13, "color": CARD, "opacity": 1,
+                                "line": {"width": 2, "color": INK}})
     for axis, (start, end) in zip(("xaxis", "yaxis"), ends, strict=True):
         room = 0.02 * (end - start)
         at = _ticks(end**2)
@@ -62,7 +70,26 @@ def figure(front: Frontier, path: pd.DataFrame | None = None) -> go.Figure:
     fig.update_xaxes(title_text="limit on local disparity, in bits")
     fig.update_yaxes(title_text="limit on global disparity, in bits")
     fig.update_layout(height=420, hovermode="closest", margin={"r": 14}, legend=_legend())
-    return keys(fig, 700, 420, 13).update_layout(showlegend=len(rows) > 0)
+    return keys(fig, 700, 420, 13).update_layout(showlegend=len(rows) > 0 or chosen is not None)
+
+
+def levels(front: Frontier) -> np.ndarray:
+    """The accuracies that lines are drawn at."""
+    low, high = float(front.accuracy.min()), float(front.accuracy.max())
+    step = _step(high - low)
+    return np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) * step
+
+
+def veil(lines: int) -> float:
+    """How much one layer of the hue covers, so that the map and a layer at each line cover FULL together."""
+    return round(1 - (1 - FULL) ** (1 / (lines + 1)), 3)
+
+
+def roots(front: Frontier, most_global: float, most_local: float) -> tuple[float, float]:
+    """(x, y) of two limits on the map, or on its edge."""
+    ends = front.local_limits, front.global_limits
+    return tuple(float(np.sqrt(np.clip(most, a[0], a[-1]))) for most, a in
+                 zip((most_local, most_global), ends, strict=True))
 
 
 def _draw_path(fig, rows) -> None:

@@ -10,10 +10,11 @@ from . import room, table
 from .engine import SLOW_READINGS, client_half
 from .evaluate.measure import measure, readings, slow_readings
 from .executors import Executor, fitting
-from .plan import Plan, begin, downlink, prepare
+from .phases import asked_first
+from .plan import Plan, begin, downlink, prepare, questions
 from .session import one_thread
 from .spec import Experiment
-from .types import Interrupted, State
+from .types import Interrupted, State, never
 from .wording import size, span
 from .world import pick_device, world_of
 
@@ -29,6 +30,7 @@ class Forecast:
     neighbours as in `relation`; None without a privacy mechanism. seconds: from a few steps and one reading measured
     here, so roughly; memory_bytes: rows, weights and tables at their largest, without Python and torch themselves.
     state_bytes: of the rows that clients remember between rounds, expected at the end; state_bound: at most;
+    covers: what epsilon is about; own_account: what clients promise to their rows beside it, if anything.
     state_folder: where they go once they are more than memory is to hold (see `table.Table`); None if they never are.
     """
 
@@ -45,12 +47,14 @@ class Forecast:
     state_bytes: int = 0
     state_bound: int = 0
     state_folder: str | None = None
+    covers: str = "what the released model tells about any one client with all its rows"
+    own_account: str = ""
 
     def __str__(self) -> str:
         about = "" if self.exact else "≈ "
-        privacy = "no privacy mechanism" if self.epsilon is None else (
-            f"epsilon {self.epsilon:.3g} at delta {self.delta:.2g} for what the released model tells about any one "
-            f"client with all its rows ({self.relation}; reproducible noise: demonstration)")
+        privacy = (self.own_account or "no privacy mechanism") if self.epsilon is None else (
+            f"epsilon {self.epsilon:.3g} at delta {self.delta:.2g} for {self.covers} ({self.relation}; reproducible "
+            "noise: demonstration)")
         rounds = f"{self.rounds} round{'s' if self.rounds > 1 else ''}"
         return (f"{rounds}, ≈ {span(self.seconds)}, {about}{size(self.bytes_up)} up, "
                 f"{about}{size(self.bytes_down)} down, ≈ {size(self.memory_bytes)} of memory, {self._remembered()}"
@@ -74,15 +78,17 @@ def forecast(e: Experiment, device: str | None = None) -> Forecast:
         room.for_run(plan, executor)
         reports = e.schedule.rate(world.clients) * len(e.schedule.eligible(world.clients))
         seconds = e.rounds * _training(plan, state, executor, reports) + _reading(plan, state)
-    up = e.rounds * reports * e.encode.price(plan.space, world.dtype)
-    down = e.rounds * e.schedule.asked(world.clients) * downlink(plan, state)
+    asked, told = questions(plan)
+    up = e.rounds * reports * (e.encode.price(plan.space, world.dtype) + asked)
+    down = e.rounds * (e.schedule.asked(world.clients) * downlink(plan, state) + reports * told)
     ledger, tables = plan.ledger, room.tables_of(state)
     expected, most = room.touched(e, world.clients)
     return Forecast(e.rounds, round(up), round(down), ledger and ledger.epsilon(e.rounds), ledger and ledger.delta,
                     _memory(plan, tables, most, reports, executor.chunk), seconds, e.schedule.certain,
                     ledger and ledger.relation, ledger and ledger.noise_multiplier,
                     round(expected * sum(t.width for t in tables)), most * sum(t.width for t in tables),
-                    gettempdir() if any(most * t.width > table.HELD for t in tables) else None)
+                    gettempdir() if any(most * t.width > table.HELD for t in tables) else None,
+                    *([e.privatise.covers] if e.privatise is not None else [Forecast.covers]), e.local.own_account)
 
 
 def _training(plan: Plan, state: State, executor: Executor, reports: float) -> float:
@@ -91,7 +97,9 @@ def _training(plan: Plan, state: State, executor: Executor, reports: float) -> f
     piece = e.schedule.next(world, state)[:executor.chunk]
     if not len(piece):
         return 0.0
-    marks: list[float] = []
+    began, marks = time.perf_counter(), []
+    piece, _ = asked_first(plan, state, executor, never, piece)
+    first = time.perf_counter() - began
 
     def clock() -> bool:
         marks.append(time.perf_counter())
@@ -106,7 +114,7 @@ def _training(plan: Plan, state: State, executor: Executor, reports: float) -> f
 
         steps = float(e.local.steps_of(piece.sizes, world.shards.largest).max())
         whole = min(b - a for a, b in zip(marks, marks[1:], strict=False)) / POLL * steps
-    return whole * max(reports, 1) / len(piece)
+    return (first + whole) * max(reports, 1) / len(piece)
 
 
 def _reading(plan: Plan, state: State) -> float:

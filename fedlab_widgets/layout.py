@@ -79,6 +79,11 @@ class Layout:
                 ranges.append((at, at + shape.numel()))
         return Columns(tuple(ranges), self.total)
 
+    def shapes_in(self, columns: Columns) -> tuple[tuple[int, ...], ...]:
+        """The shapes of the tensors that lie in some columns, in their order."""
+        return tuple(tuple(shape) for shape, at in zip(self.shapes, self.offsets, strict=True)
+                     if any(a <= at < b for a, b in columns.ranges))
+
     def flatten(self, net: nn.Module, dtype: torch.dtype, device: torch.device) -> Tensor:
         """The net's weights as one row [P]; padding is zero and stays so."""
         row = torch.zeros(self.total, dtype=dtype, device=device)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from statistics import mean, stdev
 
+from .evaluate.decomposition import private_of
 from .events import Started
 from .forecast import size
 from .phrases import listed, said
 from .privatise.accountant import Ledger
+from .privatise.local_ledger import LocalLedger
 from .schedule import Full
 from .slots import Distribute
 from .widgets import fairness
@@ -20,7 +22,9 @@ from .widgets.panel import reading
 ATOMS = ("redundant", "unique", "masked")
 ENDED = {"stopped": "was stopped", "interrupted": "was interrupted", "failed": "failed", "incomplete": "breaks off"}
 RELATION = {"add or remove one client": "that differ by one client, with all it holds, more or less",
-            "replace one client": "in which one client, with all it holds, is replaced"}
+            "replace one client": "in which one client, with all it holds, is replaced",
+            "replace all that one client holds, seen by the server": (
+                "in which all that one client holds is replaced, seen by the server")}
 
 
 def methods_text(run) -> str:
@@ -44,6 +48,8 @@ def _setup(run, start):
         yield f"The other rows were split among {f'{clients:,} ' if clients else ''}clients {said(e.partition)}."
         panel = "" if len(start.clients) == clients else f" of a fixed panel of {len(start.clients):,}"
         yield f"Each client{panel} holds {_held(start)}."
+    if e.fairness:
+        yield f"Against disparity between groups {listed([said(f) for f in e.fairness])}."
     yield f"The model is {said(e.net)}; it has {start.parameters:,} weights."
     if clients == 1 and not _sent(run):
         yield f"Each round is {said(e.local)}."
@@ -53,6 +59,8 @@ def _setup(run, start):
         yield (told + _capital(start_from)) if told else f"In each round {said(e.schedule)}; {start_from}"
         if _sent(run):
             yield f"{_capital(said(e.encode))}; {said(e.aggregate)}, and {said(e.server)}."
+    if e.personalise is not None:
+        yield f"{_capital(said(e.personalise))}."
     done, seeds = len(run.history), [r.experiment.seed for r in (run, *run.replicates)]
     short = "" if run.status == "finished" else f" of the {e.rounds:,} that were planned (the run {ENDED[run.status]})"
     yield (f"There were {done:,} round{'s' * (done != 1)}{short}, in {e.precision}, with "
@@ -66,6 +74,8 @@ def _guarded(run, start):
         where = "clients" if seen == _clients(run, start) else "clients of the panel"
         who = f"{liars:,} lied: {'it' if liars == 1 else 'they'} {said(e.attack)}" if liars else "none lied"
         yield f"Of the {seen:,} {where}, {who}."
+    if e.local.own_account:
+        yield f"{_capital(e.local.own_account)}."
     if e.privatise is None:
         return
     spent, used = run.history.epsilon.dropna(), start.settings
@@ -73,11 +83,13 @@ def _guarded(run, start):
     yield f"{_capital(said(e.privatise))}" + ("." if z is None else f", with a noise multiplier of {z:.4g}.")
     clients = _clients(run, start)
     if len(spent) and z and delta and clients:
-        ledger = Ledger(e.schedule.sampling(clients), z, delta)
+        ledger = (Ledger(e.schedule.sampling(clients), z, delta) if e.privatise.central
+                  else LocalLedger(e.privatise.mechanism, z, delta))
         yield (f"After {len(run.history):,} rounds epsilon is {spent.iloc[-1]:.3g} at delta = {delta:.2g}, for data "
                f"{RELATION[ledger.relation]} (accountant: {ledger.method}).")
         yield ("It assumes a trusted server and clients that come as stated, and covers the released models, not the "
-               "per-client figures and losses reported here.")
+               "per-client figures and losses reported here." if e.privatise.central else
+               f"It is of {e.privatise.covers}, not of the per-client figures and losses reported here.")
     if z:
         yield ("The noise follows from the run's seed, so that whoever knows the seed can take it out again: this "
                "demonstrates the mechanism and protects nobody.")
@@ -93,7 +105,8 @@ def _results(runs, start):
     if not ends:
         return
     last, clients = ends[0], len(start.clients)
-    own = clients > 1 and type(run.experiment.distribute).kept is not Distribute.kept   # many models, not one
+    e = run.experiment   # many models, not one?
+    own = clients > 1 and (e.personalise is not None or type(e.distribute).kept is not Distribute.kept)
     n = sum(c["held_out"] for c in start.clients)
     yield (f"Accuracy is of the {start.test_rows:,} test rows{', the mean over the clients’ own models' * own}; "
            f"figures of clients are of the {n:,} rows that "
@@ -136,11 +149,16 @@ def _disparity(run, last):
         parts = listed(f"{last[a]:.4f} {a}" for a in ATOMS)
         yield (f"The disparity, as information that predictions give about the group (Hamman & Dutta, ICLR 2024), is "
                f"{last.global_disparity:.4f} bits globally and {last.local_disparity:.4f} locally: {parts}; these are "
-               "plug-in estimates, too large in small samples.")
+               f"plug-in estimates, too large in small samples{' and through noise' * _known(last, 'tables_epsilon')}.")
     if all(_known(last, f"{a}_hi") for a in ATOMS):
         chance = listed(format(last[f"{a}_hi"], ".4f") + f" {a}" for a in ATOMS)
-        yield (f"Chance alone reaches {chance} (upper end of a 95 % band): the further of groups shuffled among people "
+        alone = "Chance and noise reach" if _known(last, "tables_epsilon") else "Chance alone reaches"
+        yield (f"{alone} {chance} (upper end of a 95 % band): the further of groups shuffled among people "
                "and, for redundant and masked, people dealt to the clients at random.")
+    private = private_of(run)
+    if private is not None and _known(last, "tables_epsilon"):
+        yield (f"Parts, disparities and their bands were read from noisy tables. {private.statement} All other figures "
+               "of the held-out rows are of the true counts and are not protected.")
 
 
 def _software(runs, start):

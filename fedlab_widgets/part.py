@@ -10,6 +10,7 @@ import errno
 import inspect
 import re
 import warnings
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, ClassVar
 from weakref import WeakSet
 
@@ -105,6 +106,29 @@ class Part(Spec):
         """The first line of the docstring: what the part does, in plain words."""
         return (inspect.getdoc(cls) or "").split("\n")[0]
 
+    def misfits(self, e) -> Iterable[str]:
+        """What else in the Experiment `e` this part cannot work with: sentences, each with the way out."""
+        return ()
+
+    def lacks(self, plan) -> Iterable[str]:
+        """The same of what is known once there are data: clients, liars, groups (`plan` is a `Plan`)."""
+        return ()
+
+    def remarks(self, plan) -> Iterable[str]:
+        """What a reader should know before the run, in sentences."""
+        return ()
+
+
+def parts_in(spec: Spec) -> Iterator[Part]:
+    """Every part that stands somewhere in a spec, from the top down."""
+    for name in type(spec).model_fields:
+        value = getattr(spec, name)
+        for inner in value if isinstance(value, tuple) else (value,):
+            if isinstance(inner, Part):
+                yield inner
+            if isinstance(inner, Spec):
+                yield from parts_in(inner)
+
 
 _CATALOGUE: dict[str, dict[str, type[Part]]] = {}
 WATCHERS: WeakSet = WeakSet()   # open forms, whose menus show a new part at once
@@ -133,8 +157,8 @@ def part(cls: type[Part]) -> type[Part]:
 def catalogue(slot: str | None = None) -> dict:
     """The parts by slot and name: `catalogue()["aggregate"]["median"]`, or one slot's with `catalogue("aggregate")`.
 
-    >>> sorted(catalogue("aggregate"))[:2]
-    ['mean', 'median']
+    >>> catalogue("aggregate")["median"].__name__
+    'Median'
     """
     if slot is None:
         return {name: dict(sorted(shelf.items())) for name, shelf in sorted(_CATALOGUE.items())}

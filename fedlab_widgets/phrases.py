@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from . import aggregate, attack, correct, distribute, encode, local, nets, partition, privatise, schedule, server, tasks
+from . import (
+    aggregate,
+    attack,
+    correct,
+    distribute,
+    encode,
+    fairness,
+    local,
+    nets,
+    partition,
+    personalise,
+    privatise,
+    schedule,
+    server,
+    tasks,
+)
 from .part import Part
 
 # What stands before the name of a part of the user's own, so that the sentence around it holds.
@@ -76,6 +91,22 @@ def _mean(p):
     return f"the server averaged them, weighted {by}{over}"
 
 
+def _furthest(p, bound, name):
+    along = {"unit vector": "minus the mean", "sign": "minus the signs of the mean",
+             "std": "minus the standard deviations"}[p.direction]
+    return (f"sent the mean of the honest updates, moved along {along} as far as its {bound} ({name}, Shejwalkar & "
+            "Houmansadr, NDSS 2021)")
+
+
+def _steer(p):
+    knobs = [f"{knob:g} times the {name} disparity" for name, knob in
+             (("unique", p.unique), ("redundant", p.redundant), ("masked", p.masked)) if knob]
+    if not knobs:
+        return "clients asked before each round where their answers should go, and did not heed it"
+    return (f"clients pulled the mean answers to their groups, with weight {p.hold:g}, to where the slopes of "
+            f"{listed(knobs)} led; these were asked of the server before each round")
+
+
 PHRASES: dict[type[Part], Callable[[Part], str]] = {
     tasks.Adult: lambda p: (
         "the UCI Adult census data (Becker & Kohavi 1996, doi 10.24432/C5XW20) with their official split, to predict "
@@ -87,11 +118,18 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
         "the model"),
     tasks.Mnist: lambda p: "MNIST (LeCun, Cortes & Burges) with its official split",
     tasks.Digits: lambda p: "the 8 × 8 digits of scikit-learn (Alpaydin & Kaynak 1998)",
+    tasks.Austen: lambda p: (
+        f"six novels of Jane Austen, to predict the next of 67 characters from the {p.context} before it; the last "
+        "tenth of every chapter was the test set"),
     tasks.Arrays: lambda p: f"our own data “{p.title}” ({' × '.join(map(str, p.shape))}, SHA-256 {p.sha256[:12]}…)",
     nets.MLP: _mlp,
     nets.Logistic: lambda p: "multinomial logistic regression",
     nets.CNN: lambda p: (f"a convolutional net (5 × 5 convolutions with {p.channels} and {2 * p.channels} channels, "
-                         f"each before a 2 × 2 max-pool, and a hidden layer of {p.hidden} units)"),
+                         + (f"each with GroupNorm of {p.groups} groups and " if p.groups else "each ")
+                         + f"before a 2 × 2 max-pool, and a hidden layer of {p.hidden} units)"),
+    nets.CharTransformer: lambda p: (
+        f"a transformer decoder of {p.layers} block{'s' * (p.layers != 1)} with {p.heads} "
+        f"head{'s' * (p.heads != 1)}, width {p.width}, LayerNorm before each step and learned places"),
     partition.IID: lambda p: "evenly and at random",
     partition.ByGroup: lambda p: (f"by group: a share of {p.skew:g} of each group's rows went to the clients that are "
                                   "its home, the rest to the others (after Hamman & Dutta, ICLR 2024)"),
@@ -101,7 +139,18 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
                                  f"agree, the others to the rest, and a share of {p.lam:g} of the rows was at home "
                                  "(after Hamman & Dutta, ICLR 2024)"),
     partition.Natural: lambda p: "as the data name them",
+    partition.Quantity: lambda p: ("at random, with sizes "
+                                   + (f"that fall as k to the power of −{p.power:g}" if p.beta is None else
+                                      f"drawn from a Dirichlet distribution with beta = {p.beta:g} (after Li et al., "
+                                      "ICDE 2022)")),
+    partition.Shards: lambda p: (f"by label: sorted rows were cut into {p.clients * p.shards:,} pieces, of which each "
+                                 f"client was dealt {p.shards} (McMahan et al., AISTATS 2017)"),
+    partition.Noisy: lambda p: (f"{said(p.of)}, and their features were blurred by Gaussian noise that grew from "
+                                f"client to client, to a standard deviation of {p.sigma:g} (after Li et al., ICDE "
+                                "2022)"),
     partition.Reuse: _reuse,
+    partition.Rotated: lambda p: (f"{said(p.of)}, and images of client i were turned by i mod {p.turns} quarter turns "
+                                  "(after Ghosh et al., NeurIPS 2020)"),
     schedule.Full: lambda p: "all clients took part",
     schedule.Fixed: lambda p: f"{p.m:,} clients, drawn without replacement, took part",
     schedule.Poisson: lambda p: (f"each client took part with probability {p.q:g}, independently of the others"
@@ -109,21 +158,128 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
     schedule.Lockstep: _lockstep,
     distribute.Broadcast: lambda p: "clients started from the global model",
     distribute.KeepLayers: _kept,
+    fairness.ParityPenalty: lambda p: (f"clients added {p.weight:g} times the squared gap between the mean answers of "
+                                       "their groups to the loss of each batch"),
+    fairness.Reweigh: lambda p: ("rows counted P(group) P(label) / P(group, label), by the shares of "
+                                 + ("all clients together" if p.scope == "global" else "each client")
+                                 + " (Kamiran & Calders 2012)"),
+    fairness.FairWeights: lambda p: (f"clients whose gap in {p.gap} was closer to that of everybody counted more, with "
+                                     f"beta = {p.beta:g} (after FairFed, Ezzeldin et al., AAAI 2023)"),
+    fairness.Steer: _steer,
     local.SGD: _sgd,
+    local.PrivateSGD: lambda p: (
+        (f"{p.epochs} epoch" if p.epochs else f"{p.steps} step") + "s" * ((p.epochs or p.steps) != 1)
+        + f" of DP-SGD (Abadi et al., CCS 2016) on Poisson lots of {p.batch:,} expected, with a step size of {p.lr:g}, "
+        f"each row's gradient clipped to length {p.clip:g}, and a noise multiplier of {p.noise_multiplier:g}"),
+    local.HeadThenBody: lambda p: (
+        f"{p.head_epochs} epoch{'s' * (p.head_epochs != 1)} of SGD that moved the layers at home alone, then "
+        f"{p.epochs} that moved the others alone (after FedRep, Collins et al., ICML 2021), on "
+        + (f"batches of {p.batch:,}" if p.batch else "all rows of the client in a batch")
+        + f", with a step size of {p.lr:g}" + (f" and momentum {p.momentum:g}" if p.momentum else "")),
+    personalise.OwnModel: lambda p: (f"every client also trained a model of its own, pulled towards the model of all "
+                                     f"with mu = {p.mu:g} (Ditto, Li et al., ICML 2021), and was read with it"),
+    personalise.Mixture: lambda p: (f"every client used a mixture of {p.alpha:g} of a model of its own and the rest of "
+                                    "the model of all (after APFL, Deng et al. 2020), and was read with it"),
+    personalise.FineTune: lambda p: (f"every client was read with the model of all after {p.epochs:,} more "
+                                     f"epoch{'s' * (p.epochs != 1)} on its own rows"),
     correct.Proximal: lambda p: f"a proximal term, mu = {p.mu:g} (FedProx, Li et al., MLSys 2020)",
+    correct.Contrastive: lambda p: ("a contrast of representations with those of the client's last model, mu = "
+                                    f"{p.mu:g} and temperature {p.temperature:g} (MOON, Li et al., CVPR 2021)"),
+    correct.DynamicRegulariser: lambda p: (f"a dynamic regulariser, alpha = {p.alpha:g} (FedDyn, Acar et al., ICLR "
+                                           "2021)"),
+    correct.NormaliseSteps: lambda p: "updates divided by the steps taken (FedNova, Wang et al., NeurIPS 2020)",
     correct.ControlVariate: lambda p: "control variates (SCAFFOLD, Karimireddy et al., ICML 2020, option II)",
     encode.Update: lambda p: "updates were sent uncompressed",
     encode.TopK: lambda p: (f"of each update the largest {100 * p.fraction:g} % of the entries were sent"
                             + (", with error feedback" if p.feedback else "") + " (after Stich et al., NeurIPS 2018)"),
+    encode.Float16: lambda p: f"updates were sent in {p.format}",
+    encode.Quantise: lambda p: (f"updates were rounded at random to {2 * p.levels + 1:,} levels of the length of each "
+                                f"{p.bucket:,} entries (QSGD, Alistarh et al., NeurIPS 2017)"),
+    encode.Sign: lambda p: ("of each update the signs and the mean size were sent"
+                            + (", with error feedback" if p.feedback else "")
+                            + " (after Karimireddy et al., ICML 2019)"),
+    encode.RandomMask: lambda p: (f"of each update a random {100 * p.fraction:g} % of the entries were sent"
+                                  + (", with error feedback" if p.feedback else ", scaled up to be right on average")
+                                  + " (after Konečný et al. 2016)"),
+    encode.Drive: lambda p: ("updates were turned by random Hadamard rotations of at most "
+                             f"{1 << p.log2_piece:,} entries and sent as one bit a coordinate and a scale (after "
+                             "DRIVE, Vargaftik et al., NeurIPS 2021)"),
+    encode.LowRank: lambda p: (f"the updates of weight matrices were sent as products of rank {p.rank}"
+                               + (", with error feedback" if p.feedback else "")
+                               + ", each client's for itself (after PowerSGD, Vogels et al., NeurIPS 2019)"),
     aggregate.Mean: _mean,
     aggregate.Median: lambda p: "the server took the median of every coordinate (Yin et al., ICML 2018)",
+    aggregate.TrimmedMean: lambda p: (f"the server averaged every coordinate without its {p.f:,} largest and {p.f:,} "
+                                      "smallest values (trimmed mean, Yin et al., ICML 2018)"),
+    aggregate.Krum: lambda p: (
+        f"the server averaged the {p.select:,} of them of lowest score (Multi-Krum, Blanchard et al., NeurIPS 2017; "
+        f"f = {p.f:,})" if p.select > 1 else
+        f"the server kept the one of lowest score (Krum, Blanchard et al., NeurIPS 2017; f = {p.f:,})"),
+    aggregate.GeometricMedian: lambda p: (
+        f"the server took their geometric median (RFA, Pillutla et al. 2022; at most {p.steps:,} Weiszfeld steps, nu = "
+        f"{p.nu:g})"),
+    aggregate.Bulyan: lambda p: f"the server combined them by Bulyan (El Mhamdi et al., ICML 2018; f = {p.f:,})",
+    aggregate.CentredClipping: lambda p: (
+        "the server clipped each around the last result "
+        + ("at the median distance from it" if p.tau is None else f"at distance {p.tau:g}")
+        + f" and averaged them (centred clipping, Karimireddy et al., ICML 2021; {p.steps:,} "
+        + f"step{'s' * (p.steps > 1)})"),
+    aggregate.NormClipping: lambda p: (
+        "the server clipped them to " + ("their median length" if p.bound is None else f"length {p.bound:g}")
+        + f" (Sun et al. 2019), and {said(p.then)}"),
+    aggregate.FoolsGold: lambda p: (
+        "the server weighted them by how little their clients had been alike (FoolsGold, Fung et al., RAID 2020; kappa "
+        f"= {p.kappa:g})"),
+    aggregate.FLTrust: lambda p: (
+        "the server weighted them by their agreement with a trusted client's and brought them to its length (after "
+        "FLTrust, Cao et al., NDSS 2021)"),
+    aggregate.MajoritySign: lambda p: (
+        "the server took the majority of the signs of every coordinate (signSGD with majority vote, Bernstein et al., "
+        f"ICLR 2019), times {p.step:g},"),
+    aggregate.Bucketing: lambda p: (
+        f"the server averaged them in random buckets of {p.size:,} (Karimireddy et al., ICLR 2022), and "
+        f"{said(p.then)}"),
+    aggregate.NearestNeighbourMixing: lambda p: (
+        f"the server replaced each by the mean of all but the {p.f:,} furthest from it (nearest-neighbour mixing, "
+        f"Allouah et al., AISTATS 2023), and {said(p.then)}"),
     server.Apply: lambda p: "added the result" + (f", times {p.lr:g}," if p.lr != 1 else "") + " to the model",
-    server.Adaptive: lambda p: ("took Adam steps along the result (FedAdam, Reddi et al., ICLR 2021; step size "
-                                f"{p.lr:g}, beta1 = {p.beta1:g}, beta2 = {p.beta2:g}, tau = {p.tau:g})"),
+    server.Adaptive: lambda p: (f"took {p.rule.title()} steps along the result (Fed{p.rule.title()}, Reddi et al., "
+                                f"ICLR 2021; step size {p.lr:g}, beta1 = {p.beta1:g}, "
+                                + (f"beta2 = {p.beta2:g}, " if p.rule != "adagrad" else "") + f"tau = {p.tau:g})"),
+    server.Momentum: lambda p: (f"changed the model by the result with {'Nesterov ' * p.nesterov}momentum {p.beta:g} "
+                                f"(FedAvgM, Hsu, Qi & Brown 2019; step size {p.lr:g})"),
     attack.SignFlip: lambda p: ("sent the opposite of the trained update"
                                 + (f", {p.scale:g} times as long" if p.scale != 1 else "")),
     attack.LabelFlip: lambda p: "trained on labels turned round (y became K − 1 − y)",
+    attack.GaussianNoise: lambda p: ("sent " + ("the trained update with " if p.how == "add" else "")
+                                     + f"Gaussian noise of standard deviation {p.std:g} in every entry"
+                                     + (" on it" if p.how == "add" else "")
+                                     + " (after Blanchard et al., NeurIPS 2017)"),
+    attack.Scaled: lambda p: f"sent the trained update, {p.factor:g} times as long (Bhagoji et al., ICML 2019)",
+    attack.ALIE: lambda p: ("sent the mean of the honest updates less "
+                            + ("as many standard deviations as their number allowed" if p.z is None else
+                               f"{p.z:g} standard deviations") + " (ALIE, Baruch et al., NeurIPS 2019)"),
+    attack.InnerProduct: lambda p: (f"sent the mean of the honest updates times −{p.epsilon:g} (inner-product "
+                                    "manipulation, Xie et al., UAI 2019)"),
+    attack.MinMax: lambda p: _furthest(p, "distance to an honest update stayed within the largest between two of them",
+                                       "Min-Max"),
+    attack.MinSum: lambda p: _furthest(p, "sum of squared distances to the honest updates stayed within the largest of "
+                                       "theirs", "Min-Sum"),
+    attack.Mimic: lambda p: ("copied the honest update that was furthest along the direction in which these differed "
+                             "most, chosen anew in each round (after Karimireddy et al., ICLR 2022)"),
+    attack.FreeRider: lambda p: ("did no work and sent " + (f"a random row of length {p.size:g}" if p.size else
+                                 "no change") + " (free riders, Lin et al., arXiv 1911.12560)"),
+    attack.Backdoor: lambda p: (f"trained with a trigger ({p.size:g} columns, or pixels a side, set to {p.value:g}) "
+                                f"and label number {p.target} on {100 * p.share:g} % of the rows, and sent the update, "
+                                f"{p.factor:g} times as long (model replacement, Bagdasaryan et al., AISTATS 2020)"),
     privatise.Gaussian: lambda p: (
         "for client-level differential privacy (DP-FedAvg, McMahan et al., ICLR 2018) every update was clipped to "
         f"length {p.clip:g}, and Gaussian noise was added to the sum"),
+    privatise.AdaptiveClip: lambda p: (
+        "for client-level differential privacy every update was clipped to a length that began at "
+        f"{p.start:g} and followed the {p.quantile:g} quantile of their lengths (adaptive clipping, Andrew et al., "
+        "NeurIPS 2021), and Gaussian noise was added to the sum and to the count behind the quantile"),
+    privatise.LocalNoise: lambda p: (
+        f"for local differential privacy every client clipped its update to length {p.clip:g}"
+        f"{' in L1' if p.mechanism == 'laplace' else ''} and added {p.mechanism.capitalize()} noise before sending"),
 }

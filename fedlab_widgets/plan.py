@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from . import seeds
-from .part import BadInput
+from .part import BadInput, parts_in
 from .spec import Experiment
-from .types import Cohort, Space, State, Table, Tamper, World
+from .types import Cohort, Memory, Space, State, Table, Tamper, World, payload_bytes
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,10 @@ def prepare(experiment: Experiment, world: World) -> Plan:
     panel = seeds.subset(world.keys("panel", 0, 0), N, min(e.evaluate.clients, N))
     expected = e.schedule.rate(N) * float(e.aggregate.weigh(sizes).sum())
     notes = () if ledger is None else tuple(e.privatise.notes(ledger, len(eligible), space.width, expected))
-    return Plan(e, world, space, ledger, expected, liars(e.attack, N, world.seed), panel, notes)
+    plan = Plan(e, world, space, ledger, expected, liars(e.attack, N, world.seed), panel, notes)
+    for lack in (lack for part in parts_in(e) for lack in part.lacks(plan)):
+        raise BadInput(lack)
+    return replace(plan, notes=(*notes, *(remark for part in parts_in(e) for remark in part.remarks(plan))))
 
 
 def liars(attack, clients: int, seed: int) -> Tensor:
@@ -77,11 +80,43 @@ def begin(plan: Plan) -> State:
     e, world = plan.experiment, plan.world
     model = world.layout.flatten(world.net, world.dtype, world.device)
     kept = world.layout.columns(e.distribute.kept(world.layout))
-    memory = {"local": e.local.init(world), "encode": e.encode.init(world, plan.space), "server": e.server.init(world)}
+    memory = {"local": e.local.init(world), "encode": e.encode.init(world, plan.space),
+              "aggregate": e.aggregate.init(world, plan.space), "server": e.server.init(world), "fairness": Memory(),
+              "privatise": Memory() if e.privatise is None else e.privatise.init(world, coming(e, world))}
+    memory["personalise"] = Memory() if e.personalise is None else e.personalise.init(world)
+    for i, f in enumerate(e.fairness):
+        memory["fairness"] |= f.init(world).prefixed(str(i))
     return State(model, Table(world.clients, kept.take(model)) if kept.width else None, memory)
+
+
+def coming(e: Experiment, world: World) -> float:
+    """How many clients are expected in a round."""
+    return e.schedule.rate(world.clients) * len(e.schedule.eligible(world.clients))
+
+
+def models(plan: Plan, state: State, ids: Tensor) -> Tensor:
+    """The weights that clients ids [K] use: one row [1, P] where all use the same, else each its own [K, P]."""
+    e, world = plan.experiment, plan.world
+    if state.own is None and e.personalise is None:
+        return state.model[None]
+    rows = e.distribute.start(world, state, ids)
+    if e.personalise is None:
+        return rows
+    sizes = world.shards.train[ids]
+    cohort = Cohort(max(state.round, 1), ids, sizes, torch.ones(len(ids), dtype=torch.float64), ids * 0, len(ids), 0.0)
+    with torch.enable_grad():   # it may train
+        return e.personalise.models(world, e.local, rows, cohort, state.memory["personalise"].of(ids),
+                                    world.keys("personal reading", state.round, ids))
+
+
+def questions(plan: Plan) -> tuple[int, int]:
+    """Bytes (up, down) of one client's answer and of what it is told, in the phase before training."""
+    asking = [f for f in plan.experiment.fairness if not f.stays]
+    return tuple(payload_bytes(sum(width(f) for f in asking), plan.world.dtype)
+                 for width in (lambda f: f.asks(plan.world), lambda f: f.tells(plan.world)))
 
 
 def downlink(plan: Plan, state: State) -> int:
     """Bytes one client downloads a round: the model's columns, and whatever else it reads of shared values."""
-    shared = [t for place in ("local", "encode") for t in state.memory[place].shared.values()]
+    shared = [t for place in ("local", "encode") for t in state.memory[place].sent.values()]
     return plan.experiment.distribute.price(plan.world) + sum(t.numel() * t.element_size() for t in shared)

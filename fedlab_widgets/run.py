@@ -12,7 +12,7 @@ import torch
 from .evaluate.measure import ROWS, accuracies
 from .events import Evaluated, Event, Failed, RoundEnded, Started, Stopped
 from .part import BadInput
-from .plan import begin, prepare
+from .plan import begin, models, prepare
 from .spec import Experiment
 from .store import RunFolder
 from .world import build, pick_device, world_of
@@ -84,7 +84,7 @@ class Run:
     @cached_property
     def clients(self):
         """One row per client of the panel (pandas): rows it learns from and holds out, labels, groups, liar, trips, and
-        accuracy on its held-out rows after the last reading."""
+        accuracy on its held-out rows after the last reading (and that of the model of all, where it uses its own)."""
         import pandas as pd
 
         start = next((e for e in self.events if isinstance(e, Started)), None)
@@ -105,6 +105,9 @@ class Run:
         counts = self.counts()
         if counts is not None:
             table["accuracy"] = accuracies(counts)
+            shared = next(e.shared for e in reversed(self.events) if isinstance(e, Evaluated) and e.counts is not None)
+            if shared is not None:
+                table["shared_accuracy"] = np.array(shared) / np.maximum(counts.sum((1, 2, 3)), 1)
         return table
 
     def counts(self, round: int | None = None) -> np.ndarray | None:
@@ -115,7 +118,7 @@ class Run:
         return None
 
     def model(self, client: int | None = None) -> torch.nn.Module:
-        """The net with the run's last kept weights, on the CPU; a client's own where layers stay at home.
+        """The net with the run's last kept weights, on the CPU; a client's own where it has one.
 
         Raises BadInput when no round was kept yet, or there is no such client.
         """
@@ -126,10 +129,7 @@ class Run:
             raise BadInput(f"{self.path} holds no snapshot yet; resume the run first")
         if client is not None and not 0 <= client < world.clients:
             raise BadInput(f"client = {client} is no client: ids go from 0 to {world.clients - 1}")
-        if client is None:
-            row = state.model
-        else:
-            row = self.experiment.distribute.start(world, state, torch.tensor([client]))[0]
+        row = state.model if client is None else models(plan, state, torch.tensor([client]))[0]
         net = build(self.experiment.net, world.data, world.seed).to(world.dtype)   # its own: the world's is shared
         net.load_state_dict({k: v.clone() for k, v in world.layout.views(row).items()}, strict=False)
         return net.eval()

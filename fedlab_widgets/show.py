@@ -101,8 +101,9 @@ def _reading(run: Run, last) -> list[str]:
                      f"{last.redundant_hi:.4f}, masked up to {last.masked_hi:.4f} bits (95 % band).")
     if not math.isnan(last.epsilon):
         delta = start.settings.get("delta") or run.experiment.privatise.delta
-        lines.append(f"Privacy spent: epsilon {last.epsilon:.3g}{f' at delta {delta:.2g}' if delta else ''}, for the "
-                     "released model; the figures above are outside it. Reproducible noise: demonstration.")
+        at = f" at delta {delta:.2g}" if delta else ""
+        lines.append(f"Privacy spent: epsilon {last.epsilon:.3g}{at}, of {run.experiment.privatise.covers}; the "
+                     "figures above are outside it. Reproducible noise: demonstration.")
     return lines
 
 

@@ -7,23 +7,25 @@ no state: what must be remembered goes into `Memory`, which `init` makes and the
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
-import numpy as np
 import torch
-from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
+from . import packing
 from .layout import Layout
 from .part import Part
-from .shards import Data
+from .slots_once import Classification, Net, Partition, Task
+from .slots_own import Personalise
+from .slots_server import VALUES, Aggregate, Attack, Privatise, Server
 from .types import (
     Block,
     Cohort,
     Kind,
     Memory,
     Payload,
+    Reply,
     Space,
     State,
     Stop,
@@ -33,62 +35,6 @@ from .types import (
     World,
     payload_bytes,
 )
-
-if TYPE_CHECKING:
-    from .privatise.accountant import Ledger
-
-VALUES = frozenset({Kind.VALUES})
-
-
-class Task(Part):
-    """What is learned: the rows and the loss."""
-
-    slot = "task"
-
-    @abstractmethod
-    def load(self) -> Data:
-        """The rows, on the CPU. Called once a process for equal fields. Raises BadInput when they cannot be had."""
-
-    @abstractmethod
-    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """outputs [..., K] and labels y [...] -> the loss of each row [...]."""
-
-
-class Classification(Task):
-    """A task with one label a row, learned by cross-entropy."""
-
-    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        flat = nn.functional.cross_entropy(outputs.flatten(0, -2), y.flatten(), reduction="none")
-        return flat.view(y.shape)
-
-
-class Net(Part):
-    """What learns: any module whose forward changes no buffer and draws no random numbers."""
-
-    slot = "net"
-
-    @abstractmethod
-    def build(self, inputs: torch.Size, outputs: int) -> nn.Module:
-        """A module from rows [B, *inputs] to [B, outputs]. Its initial weights follow torch's seed, which is set."""
-
-
-class Partition(Part):
-    """Who holds which rows: decided once."""
-
-    slot = "partition"
-
-    @abstractmethod
-    def count(self, data: Data) -> int:
-        """N, the number of clients."""
-
-    @abstractmethod
-    def assign(self, data: Data, key: Tensor) -> Tensor:
-        """The client [rows] int64 of every training row (its holding, where they are shared); key [] is for random
-        draws."""
-
-    def holdings(self, data: Data) -> int:
-        """K, how many holdings of rows there are: one a client, or fewer, and client i has that of i mod K."""
-        return self.count(data)
 
 
 class Sampler(Part):
@@ -163,6 +109,8 @@ class Local(Part):
     """What clients learn. The wire carries `update` (end - start, the columns that travel) and the extra blocks."""
 
     slot = "local"
+    own_account: ClassVar[str] = ""          # what it promises to clients' rows, where that is a kind of privacy
+    heeds_fairness: ClassVar[bool] = False   # whether its steps take in what parts of the slot fairness add
 
     @abstractmethod
     def gives(self, world: World) -> Space:
@@ -181,8 +129,13 @@ class Local(Part):
         """Train from start [C, P]; poll `stop` every few steps. `tamper(x, y, who)` is what liars do to a batch of the
         clients at places `who` [A] of the chunk."""
 
+    def settle(self, world: World, value: dict[str, Tensor], memory: Memory, share: float) -> dict[str, Tensor]:
+        """The server half, first: the combined blocks as the slot server is to take them."""
+        return value
+
     def fold(self, world: World, value: dict[str, Tensor], memory: Memory, share: float) -> Memory:
-        """The server half: shared values from the combined row; `share` is the part of all clients it stands for."""
+        """The server half, last: shared values from the combined row as it came; `share` is the part of all clients
+        it stands for."""
         return memory
 
 
@@ -191,6 +144,7 @@ class Correct(Part):
 
     slot = "correct"
     linear: ClassVar[bool] = True   # affine: the fast path never has to hold a gradient
+    sees_rows: ClassVar[bool] = False     # general ones: whether it has a loss of its own on batches, in `batch`
     plain_steps: ClassVar[bool] = False   # whether its formula assumes SGD without momentum
     equal_weights: ClassVar[bool] = False   # whether its server half assumes an unweighted mean
 
@@ -199,6 +153,7 @@ class Correct(Part):
         return ()
 
     def init(self, world: World) -> Memory:
+        """Shared values whose names begin with "server" stay on the server; clients download the others."""
         return Memory()
 
     def affine(self, world: World, start: Tensor, mine: Memory) -> tuple[float, Tensor | None]:
@@ -209,13 +164,67 @@ class Correct(Part):
         """g' [C, P] from g, w and start [C, P]; called for non-linear corrections only."""
         return g
 
+    def batch(self, world: World, w: Tensor, x: Tensor, y: Tensor, share: Tensor, start: Tensor,
+              mine: Memory) -> Tensor:
+        """The gradient [C, P] of its own loss on a batch, which is added; x [C, B, ...], y and share [C, B]."""
+        return torch.zeros_like(w)
+
     def finish(self, world: World, start: Tensor, end: Tensor, path: Tensor,
                mine: Memory) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """(extra blocks, own rows) after the last step; path [C, 1] is the sum of step sizes really taken."""
+        """(extra blocks, own rows) after the last step; path [C, 1] is the sum of step sizes really taken. A block
+        "update" among them is sent in place of end - start."""
         return {}, {}
+
+    def settle(self, world: World, value: dict[str, Tensor], memory: Memory, share: float) -> dict[str, Tensor]:
+        """The combined blocks as the server is to take them; memory as it was before `fold`."""
+        return value
 
     def fold(self, world: World, value: dict[str, Tensor], memory: Memory, share: float) -> Memory:
         return memory
+
+
+class Fairness(Part):
+    """What makes a model fair to groups: what clients are asked before they train, and what then counts for them.
+
+    Where `asks` is above 0 a round has two phases: clients download the model and answer in plain numbers, the server
+    tells each of them some, and then they train. Several parts work side by side: what rows count is multiplied,
+    penalties add up.
+    """
+
+    slot = "fairness"
+    sends: ClassVar[bool] = False         # whether it asks at all
+    stays: ClassVar[bool] = False         # whether answers never leave the client, which tells itself
+    weighs_rows: ClassVar[bool] = False   # whether `rows` does anything …
+    penalises: ClassVar[bool] = False     # … and `penalty`
+
+    def asks(self, world: World) -> int:
+        """A: how many numbers a client answers with."""
+        return 0
+
+    def tells(self, world: World) -> int:
+        """T: how many numbers a client is told."""
+        return 0
+
+    def init(self, world: World) -> Memory:
+        """What the server remembers: `own` rows about each client."""
+        return Memory()
+
+    def answer(self, world: World, start: Tensor, ids: Tensor) -> Tensor:
+        """[C, A] of clients ids [C] about the weights start [C, P], from the rows they learn from."""
+        raise NotImplementedError(f"{type(self).__name__} asks, and has no answer")
+
+    def reply(self, world: World, answers: Tensor, shares: Tensor, mine: Memory) -> Reply:
+        """The server's reply to answers [C, A] of clients that will count shares [C] of the whole."""
+        raise NotImplementedError(f"{type(self).__name__} asks, and has no reply")
+
+    def rows(self, world: World, y: Tensor, group: Tensor, told: Tensor) -> Tensor:
+        """What each row counts [..., C, B] in its client's mean, 1 as before; labels y and groups [..., C, B], told
+        [C, T]."""
+        return torch.ones_like(y, dtype=told.dtype)
+
+    def penalty(self, world: World, outputs: Tensor, y: Tensor, group: Tensor, share: Tensor, told: Tensor) -> Tensor:
+        """What is added to each client's mean loss [C]; outputs [C, B, K], y, group and share [C, B], told [C, T]."""
+        return outputs.new_zeros(len(outputs))
 
 
 class Encode(Part):
@@ -250,122 +259,12 @@ class Encode(Part):
 
     def pack(self, payload: Payload, i: int) -> bytes:
         """The bytes of client number i of the payload: its arrays one after another, little-endian."""
-        return b"".join(np.ascontiguousarray(t[i].cpu().numpy()).astype(t[i].cpu().numpy().dtype.newbyteorder("<"))
-                        .tobytes() for t in payload.tensors.values())
+        return packing.packed(payload.tensors, i)
 
     def unpack(self, packed: list[bytes], space: Space, dtype: torch.dtype) -> Payload:
         """The inverse of `pack` for C clients. Raises ValueError when a length is wrong."""
-        wire, due = self.wire(space, dtype), self.price(space, dtype)
-        for message in packed:
-            if len(message) != due:
-                raise ValueError(f"a message of {len(message)} bytes where {due} are due")
-        arrays, at = {}, 0
-        for name, (length, kind) in wire.items():
-            size = payload_bytes(length, kind)
-            raw = bytearray(b"".join(message[at:at + size] for message in packed))
-            flat = torch.frombuffer(raw, dtype=kind) if raw else torch.empty(0, dtype=kind)
-            arrays[name] = flat.view(len(packed), length)
-            at += size
+        arrays = packing.unpacked(packed, self.wire(space, dtype), self.price(space, dtype))
         return self.payload(arrays, space, dtype)
-
-
-class Attack(Part):
-    """What liars do: to their rows before training (`poison`), to what they send after it (`lie`)."""
-
-    slot = "attack"
-    takes: ClassVar[frozenset[Kind]] = VALUES
-    needs_all: ClassVar[bool] = False     # whether `lie` must see every row of the round at once
-    poisons: ClassVar[bool] = False       # whether `poison` does anything
-
-    liars: Annotated[float, Field(ge=0, le=1)] | tuple[Annotated[int, Field(ge=0)], ...] = Field(
-        0.2, description="the share of clients that lie (0 to 1, chosen by seed), or their ids")
-
-    def poison(self, x: Tensor, y: Tensor, bad: Tensor, keys: Tensor, labels: int) -> tuple[Tensor, Tensor]:
-        """x [C, B, ...], y [C, B] of clients of whom bad [C] lie -> what they train on; keys [C] of the clients."""
-        return x, y
-
-    def lie(self, rows: Tensor, bad: Tensor, keys: Tensor) -> Tensor:
-        """rows [C, D], of whom bad [C] lie -> what the server receives."""
-        return rows
-
-
-class Privatise(Part):
-    """Bounds what one client can change, and hides it in noise."""
-
-    slot = "privatise"
-    takes: ClassVar[frozenset[Kind]] = VALUES
-    central: ClassVar[bool] = True        # whether the noise goes on the server's sum
-
-    def client(self, rows: Tensor, keys: Tensor) -> Tensor:
-        """What each client does to its own row [C, D] before it is sent."""
-        return rows
-
-    def bound(self, rows: Tensor) -> Tensor:
-        """What the server does to each row [C, D] before the sum."""
-        return rows
-
-    @abstractmethod
-    def ledger(self, sampling, clients: int, rounds: int) -> Ledger | None:
-        """What the accountant is told; solves for the noise where a target is given."""
-
-    def notes(self, ledger: Ledger, clients: int, width: int, expected: float) -> Iterable[str]:
-        """What a reader should know before the run, in sentences, of rows [width] of which `expected` come a round."""
-        return ()
-
-    def noise(self, total: Tensor, ledger: Ledger | None, sensitivity: float, key: Tensor) -> Tensor:
-        """total [D], with the noise that hides a change of `sensitivity` times the bound."""
-        return total
-
-
-class Aggregate(Part):
-    """Rows [C, D] to one row [D] (or to rows [C, D]), a block of clients at a time where the rule allows."""
-
-    slot = "aggregate"
-    takes: ClassVar[frozenset[Kind]] = VALUES
-    folds: ClassVar[bool] = False         # whether it is a sum, so that blocks need not be kept
-
-    def weigh(self, sizes: Tensor) -> Tensor:
-        """Weights [C] (float64) from training rows [C]."""
-        return torch.ones(len(sizes), dtype=torch.float64)
-
-    @property
-    def sensitivity(self) -> float | None:
-        """By how many bounds one client can change the sum; None where nobody knows."""
-        return None
-
-    @property
-    def equal_weights(self) -> bool:
-        return True
-
-    def fold(self, total: Any, rows: Tensor, weights: Tensor) -> Any:
-        """Take in a block of rows [b, D] (b is 16, or what is left at the end). Here: keep them all, in a list."""
-        return [*(total or ()), rows]
-
-    @abstractmethod
-    def finish(self, total: Any, weights: Tensor, expected: float) -> Tensor:
-        """The combined row [D] from what was folded; weights [C] of those who came, the expected sum of weights."""
-
-    def stands_for(self, count: int, expected: float) -> float:
-        """How many clients' rows the combined row is the mean of, when `count` came."""
-        return count
-
-    def warning(self, count: int) -> str | None:
-        """What to say when `count` rows are too few for the rule; None when they are enough."""
-        return None
-
-
-class Server(Part):
-    """The new model from the combined row."""
-
-    slot = "server"
-    takes: ClassVar[frozenset[Kind]] = VALUES
-
-    def init(self, world: World) -> Memory:
-        return Memory()
-
-    @abstractmethod
-    def step(self, world: World, state: State, value: dict[str, Tensor], memory: Memory) -> tuple[Tensor, Memory]:
-        """(model [P], memory) from the combined blocks; value["update"] has the columns `world.sent`."""
 
 
 class Evaluate(Part):
@@ -382,5 +281,5 @@ class Evaluate(Part):
         return {}
 
 
-__all__ = ["Aggregate", "Attack", "Classification", "Correct", "Distribute", "Encode", "Evaluate", "Local",
-           "Net", "Partition", "Privatise", "Sampler", "Schedule", "Server", "Task", "VALUES"]
+__all__ = ["Aggregate", "Attack", "Classification", "Correct", "Distribute", "Encode", "Evaluate", "Fairness", "Local",
+           "Net", "Partition", "Personalise", "Privatise", "Sampler", "Schedule", "Server", "Task", "VALUES"]

@@ -16,7 +16,7 @@ from .encode import Update
 from .evaluate import Accuracy, Decomposition, Gaps
 from .local import SGD
 from .nets import MLP
-from .part import BadInput, Spec, bad_input, slot, slots, worded
+from .part import BadInput, Spec, bad_input, parts_in, slot, slots, worded
 from .partition import ByGroup
 from .schedule import Lockstep
 from .server import Apply
@@ -26,9 +26,11 @@ from .slots import (
     Distribute,
     Encode,
     Evaluate,
+    Fairness,
     Local,
     Net,
     Partition,
+    Personalise,
     Privatise,
     Schedule,
     Server,
@@ -64,7 +66,9 @@ class Experiment(Spec):
     partition: slot(Partition) = ByGroup()
     schedule: slot(Schedule) = Lockstep()
     distribute: slot(Distribute) = Broadcast()
+    fairness: slots(Fairness) = ()
     local: slot(Local) = SGD()
+    personalise: slot(Personalise) | None = None
     encode: slot(Encode) = Update()
     attack: slot(Attack) | None = None
     privatise: slot(Privatise) | None = None
@@ -84,7 +88,7 @@ class Experiment(Spec):
                              "not end in a space or dot, so that it can name a folder on every system")
         return name
 
-    @field_validator("attack", "privatise", mode="before")
+    @field_validator("attack", "personalise", "privatise", mode="before")
     @classmethod
     def _none_in_words(cls, value):
         return None if value in ("none", "null", "") else value
@@ -148,6 +152,8 @@ def _validated(fields: dict) -> Experiment:
 
 def misfits(e: Experiment):
     """Neighbours whose terms do not agree, each as a sentence with the way out."""
+    for part in parts_in(e):
+        yield from part.misfits(e)
     corrections = getattr(e.local, "correct", ())
     for correct in corrections:
         name = type(correct).__name__
@@ -159,6 +165,15 @@ def misfits(e: Experiment):
                    "set local.momentum to 0")
     if len({type(c) for c in corrections}) < len(corrections):
         yield "local.correct names the same correction twice; give each once"
+    if len({type(f) for f in e.fairness}) < len(e.fairness):
+        yield "fairness names the same part twice; give each once"
+    for f in e.fairness:
+        if (f.penalises or f.weighs_rows) and not e.local.heeds_fairness:
+            yield (f"fairness = {f.name} changes what clients minimise, and local = {e.local.name} does not heed it; "
+                   "set local to 'sgd'")
+        if e.privatise is not None and f.sends and not f.stays:
+            yield (f"fairness = {f.name} makes clients send figures that privatise = {e.privatise.name} does not "
+                   "hide, so that its epsilon would not hold; leave one of them out")
     if e.privatise is not None and e.privatise.central:
         if e.aggregate.sensitivity is None:
             way = ("set aggregate.weights to 'uniform' or 'capped' and aggregate.denominator to 'expected'"

@@ -4,6 +4,7 @@ without autograd, and an update that goes straight into the weights, so that no 
 The functions are plain enough for TorchScript (hence no postponed annotations here): `local.fused` runs them so.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -70,16 +71,27 @@ def errors(layers: list[Dense], w: Tensor, x: Tensor, y: Tensor,
     sum of the errors.
     """
     seen = forward(layers, w, x)
-    logs, picked = seen.pop().log_softmax(-1), y.unsqueeze(-1)
+    d, losses = top(seen.pop(), y, share)
+    return seen, back(layers, w, seen, d), losses
+
+
+def top(outputs: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+    """The errors [C, B, K] of the outputs themselves, and the mean losses [C]."""
+    logs, picked = outputs.log_softmax(-1), y.unsqueeze(-1)
     losses = -(logs.gather(-1, picked).squeeze(-1) * share).sum(1)
     d = logs.exp_()
     d.scatter_add_(-1, picked, torch.full([1, 1, 1], -1.0, dtype=d.dtype, device=d.device).expand_as(picked))
-    found = [d.mul_(share.unsqueeze(-1))]
+    return d.mul_(share.unsqueeze(-1)), losses
+
+
+def back(layers: list[Dense], w: Tensor, seen: list[Tensor], d: Tensor) -> list[Tensor]:
+    """The errors of every layer from those of the outputs, d [C, B, K], and the inputs that the layers saw."""
+    found = [d]
     for i in range(len(layers) - 1, 0, -1):
         d = torch.bmm(found[-1], weights(layers[i], w))
         found.append(slope(layers[i - 1].after, seen[i], d))
     found.reverse()
-    return seen, found, losses
+    return found
 
 
 def add(layers: list[Dense], into: Tensor, seen: list[Tensor], found: list[Tensor], alpha: float) -> None:
@@ -128,9 +140,18 @@ class Stack:
         """Outputs [C, B, K] of rows x [C, B, ...] under weights w [C, P]."""
         return forward(self.layers, w, x)[-1]
 
-    def gradient(self, w: Tensor, x: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-        """The gradient [C, P] of each client's mean loss, and the losses [C]."""
+    def gradient(self, w: Tensor, x: Tensor, y: Tensor, share: Tensor,
+                 penalty: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """The gradient [C, P] of each client's mean loss and its penalty (outputs [C, B, K] -> [C]); the losses [C]."""
         g = torch.zeros_like(w)
-        seen, found, losses = errors(self.layers, w, x, y, share)
-        add(self.layers, g, seen, found, 1.0)
+        seen = forward(self.layers, w, x)
+        outputs = seen.pop()
+        d, losses = top(outputs, y, share)
+        if penalty is not None:   # autograd through the outputs alone, which are small; the layers stay by hand
+            with torch.enable_grad():
+                free = outputs.detach().requires_grad_()
+                extra = penalty(free)
+            if extra.requires_grad:
+                d += torch.autograd.grad(extra.sum(), free)[0]
+        add(self.layers, g, seen, back(self.layers, w, seen, d), 1.0)
         return g, losses

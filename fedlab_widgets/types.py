@@ -5,10 +5,11 @@ D = columns of a row on the wire, B = batch: the letters mean this everywhere.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -21,7 +22,7 @@ from .shards import Data, Shards
 from .table import Table
 
 if TYPE_CHECKING:
-    from .slots import Task
+    from .slots import Fairness, Task
     from .stack import Stack
 
 
@@ -41,6 +42,7 @@ class Block:
     name: str
     width: int
     kind: Kind = Kind.VALUES
+    shapes: tuple[tuple[int, ...], ...] = ()   # of the tensors that lie in it one after another, where it is known
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Cohort:
 
     ids [C] int64, ascending; weights [C] from the schedule (staleness; 1 when in step); sizes [C] training rows;
     versions [C] the round whose model each one started from; invited: how many were sent the model, drop-outs
-    included; time: virtual, when the round ends.
+    included; time: virtual, when the round ends; told [C, T]: what each was told before it trains, or None.
     """
 
     round: int
@@ -86,13 +88,25 @@ class Cohort:
     versions: Tensor
     invited: int
     time: float
+    told: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, part: slice) -> Cohort:
         return replace(self, ids=self.ids[part], sizes=self.sizes[part], weights=self.weights[part],
-                       versions=self.versions[part])
+                       versions=self.versions[part], told=None if self.told is None else self.told[part])
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a penalty knows beside labels: the groups [A, B] of the rows, and what each client was told [A, T]."""
+
+    group: Tensor
+    told: Tensor
+
+    def __iter__(self) -> Iterator[Beside]:
+        return (Beside(*some) for some in zip(self.group.split(1), self.told.split(1), strict=True))
 
 
 @dataclass(frozen=True)
@@ -100,7 +114,7 @@ class Memory:
     """What a part remembers between rounds: `own`, a row per client, and `shared`, common values.
 
     In State `own` holds Tables; inside a client's half it holds the gathered rows [C, D] of the clients at hand.
-    What clients read of `shared` is sent to them, and so priced.
+    What clients read of `shared` is sent to them, and so priced; what is named "server…" stays on the server.
     """
 
     own: dict[str, Table | Tensor] = field(default_factory=dict)
@@ -108,6 +122,15 @@ class Memory:
 
     def of(self, ids: Tensor) -> Memory:
         return replace(self, own={name: table.gather(ids) for name, table in self.own.items()})
+
+    @property
+    def sent(self) -> dict[str, Tensor]:
+        """What clients download of `shared`: all but what is named "server…", which they never see."""
+        return {name: t for name, t in self.shared.items() if not name.rpartition(".")[2].startswith("server")}
+
+    def at_clients(self, ids: Tensor) -> Memory:
+        """What the client half of a round is given."""
+        return replace(self.of(ids), shared=self.sent)
 
     def under(self, prefix: str) -> Memory:
         """The part of a joint memory whose names begin with `prefix.`, with the prefix taken off."""
@@ -121,6 +144,16 @@ class Memory:
 
     def __or__(self, other: Memory) -> Memory:
         return Memory(self.own | other.own, self.shared | other.shared)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the server says before clients train: told [C, T], a factor [C] on what each will count, and what it
+    remembers of them."""
+
+    told: Tensor
+    factor: Tensor | float = 1.0
+    memory: Memory = field(default_factory=Memory)
 
 
 @dataclass(frozen=True)
@@ -153,6 +186,7 @@ class World:
     stack: Stack | None = None   # the net written out by hand, where it can be …
     why: str = ""                # … and why it cannot
     mixed: bool = False          # whether products of training are in bfloat16 (torch.autocast); all else is in dtype
+    fairness: tuple[Fairness, ...] = ()   # what else counts for clients besides the task's loss
 
     @property
     def clients(self) -> int:
@@ -175,29 +209,41 @@ class World:
     def _one(self, tensors: dict[str, Tensor], x: Tensor) -> Tensor:
         return torch.func.functional_call(_mine(self.net), tensors, (x,))
 
-    def gradient(self, w: Tensor, x: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+    def gradient(self, w: Tensor, x: Tensor, y: Tensor, share: Tensor,
+                 beside: Beside | None = None) -> tuple[Tensor, Tensor]:
         """The gradient [C, P] and mean loss [C] of each client at its own weights w [C, P].
 
-        x [C, B, ...], y [C, B], share [C, B] what each row counts in its client's mean. Clients share no weights, so
-        the gradient of the sum of their losses holds each one's own in its row.
+        x [C, B, ...], y [C, B], share [C, B] what each row counts in its client's mean; `beside` where parts of the
+        slot fairness add their penalty to what is minimised (the losses come without it). Clients share no weights,
+        so the gradient of the sum of their losses holds each one's own in its row.
         """
         if self.stack is not None:
-            return self.stack.gradient(w, x, y, share)
-        found, losses = self.gradients(w, x, y, share)
+            return self.stack.gradient(w, x, y, share, beside and partial(self.penalty, y, share, beside))
+        found, losses = self.gradients(w, x, y, share, beside)
         return self.layout.rows(found), losses
 
-    def gradients(self, w: Tensor, x: Tensor, y: Tensor, share: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def penalty(self, y: Tensor, share: Tensor, beside: Beside, outputs: Tensor) -> Tensor:
+        """What parts of the slot fairness add to the mean loss of each client [C], for its outputs [C, B, K]."""
+        told = beside.told.split([f.tells(self) for f in self.fairness], dim=1)
+        return sum(f.penalty(self, outputs, y, beside.group, share, its)
+                   for f, its in zip(self.fairness, told, strict=True) if f.penalises)
+
+    def gradients(self, w: Tensor, x: Tensor, y: Tensor, share: Tensor,
+                  beside: Beside | None = None) -> tuple[dict[str, Tensor], Tensor]:
         """The same by autograd, as the net's named tensors [C, *shape]: a whole row [C, P] need not be made of them."""
         if not self.stacks and len(w) > 1:
-            each = [self.gradients(*some) for some in zip(*(t.split(1) for t in (w, x, y, share)), strict=True)]
+            pieces = zip(*(t.split(1) for t in (w, x, y, share)), beside or [None] * len(w), strict=True)
+            each = [self.gradients(*some) for some in pieces]
             return {n: torch.cat([g[n] for g, _ in each]) for n in self.layout.names}, torch.cat([l for _, l in each])
         # Tensors of their own, not slices of one row: autograd would fill a whole [C, P] with zeros for each slice.
         tensors = self.layout.views(w if self.stacks else w[0])
         tensors = {name: t.detach().requires_grad_() for name, t in tensors.items()}
         with torch.autocast(self.device.type, torch.bfloat16, self.mixed, cache_enabled=False):
             outputs = self._nets(tensors, x) if self.stacks else self._one(tensors, x[0])[None]
-        losses = (self.task.loss(outputs.to(self.dtype), y) * share).sum(1)
-        found = torch.autograd.grad(losses.sum(), tuple(tensors.values()), materialize_grads=True)
+        outputs = outputs.to(self.dtype)
+        losses = (self.task.loss(outputs, y) * share).sum(1)
+        whole = losses if beside is None else losses + self.penalty(y, share, beside, outputs)
+        found = torch.autograd.grad(whole.sum(), tuple(tensors.values()), materialize_grads=True)
         return {n: g if self.stacks else g[None] for n, g in zip(tensors, found, strict=True)}, losses.detach()
 
 
@@ -226,7 +272,9 @@ class Trained:
 @dataclass(frozen=True)
 class Tables:
     """What readings read: held-out counts [K, groups, labels, predictions] int64 of the panel's clients, their summed
-    losses [K] float64, and the same for the official test set ([groups, labels, predictions], one sum)."""
+    losses [K] float64, and the same for the official test set ([groups, labels, predictions], one sum). For a reading
+    that draws noise: the run's seed, the round, and which reading of the run this is, from 1. `shared` [K]: rows that
+    the model of all gets right, where clients use models of their own."""
 
     ids: Tensor
     counts: Tensor
@@ -235,6 +283,10 @@ class Tables:
     test_loss: float
     groups: tuple[str, ...]
     favourable: int | None
+    seed: int = 0
+    round: int = 0
+    reading: int = 1
+    shared: Tensor | None = None
 
 
 Stop = Callable[[], bool]

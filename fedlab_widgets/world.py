@@ -62,8 +62,9 @@ def _world(task, net, partition, distribute, seed: int, rounds: int, precision: 
     dtype = torch.float32 if mixed else getattr(torch, precision)
     clients, holdings = counted(partition, data)
     room.for_rows(data, dtype, place)
-    owner = partition.assign(data, seeds.keys(seed, "partition", 0, 0))
-    data = data.to(place, dtype)
+    key = seeds.keys(seed, "partition", 0, 0)
+    owner = partition.assign(data, key)
+    data = partition.seen(data, owner, key).to(place, dtype)
     shards = Shards.of(data, owner, clients, seed, holdings)
     data = replace(data, x=shards.x, y=shards.y, group=shards.group, client=None)   # one copy of the rows, by client
     module = build(net, data, seed).to(place, dtype)
@@ -80,7 +81,8 @@ def _world(task, net, partition, distribute, seed: int, rounds: int, precision: 
 def world_of(experiment: Experiment, device: torch.device) -> World:
     """The world of an experiment; the last few are kept, so that a change of method does not load the data again."""
     e = experiment
-    return _world(e.task, e.net, e.partition, e.distribute, e.seed, e.rounds, e.precision, str(device))
+    world = _world(e.task, e.net, e.partition, e.distribute, e.seed, e.rounds, e.precision, str(device))
+    return replace(world, fairness=e.fairness) if e.fairness else world
 
 
 def build(net, data: Data, seed: int) -> nn.Module:

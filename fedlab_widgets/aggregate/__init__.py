@@ -1,6 +1,18 @@
 """Rows to one row."""
 
+from .bucketing import Bucketing
+from .bulyan import Bulyan
+from .centred_clipping import CentredClipping
+from .fltrust import FLTrust
+from .fools_gold import FoolsGold
+from .geometric_median import GeometricMedian
+from .krum import Krum
+from .majority_sign import MajoritySign
 from .mean import Mean
 from .median import Median
+from .nearest_neighbour_mixing import NearestNeighbourMixing
+from .norm_clipping import NormClipping
+from .trimmed_mean import TrimmedMean
 
-__all__ = ["Mean", "Median"]
+__all__ = ["Bucketing", "Bulyan", "CentredClipping", "FLTrust", "FoolsGold", "GeometricMedian", "Krum", "MajoritySign",
+           "Mean", "Median", "NearestNeighbourMixing", "NormClipping", "TrimmedMean"]

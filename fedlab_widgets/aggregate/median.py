@@ -1,7 +1,6 @@
-import torch
-
 from ..part import part
 from ..slots import Aggregate
+from . import rows
 
 
 @part
@@ -14,9 +13,9 @@ class Median(Aggregate):
     """
 
     def finish(self, total, weights, expected):
-        rows = torch.cat(total).sort(dim=0).values
-        count = len(rows)
-        return (rows[(count - 1) // 2] + rows[count // 2]) / 2
+        found = rows.gathered(total)
+        n = len(found)
+        return rows.by_column(found, lambda c: (c[:, (n - 1) // 2] + c[:, n // 2]) / 2)
 
     def warning(self, count):
         return f"a median of {count} rows protects against nobody: it is their mean" if count < 3 else None

@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import torch
 
 from ..part import part
@@ -8,11 +10,12 @@ from ..slots import Attack
 class LabelFlip(Attack):
     """Liars train on wrong labels: y becomes K - 1 - y.
 
-    poison: x [C, B, ...], y [C, B], bad [C] -> labels turned round where bad. With two labels: the opposite one.
-    Needs only the liar's own data. Raises BadInput for liars out of range.
+    Access: own data. poison: x [C, B, ...], y [C, B], bad [C] -> labels turned round where bad. With two labels: the
+    opposite one. Raises BadInput for liars out of range.
     Source: Fang et al., USENIX Security 2020, section 4.1 (the form K - 1 - y).
     """
 
+    access: ClassVar[str] = "own data"
     poisons = True
 
     def poison(self, x, y, bad, keys, labels):

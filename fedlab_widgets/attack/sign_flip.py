@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 
@@ -9,9 +11,11 @@ from ..slots import Attack
 class SignFlip(Attack):
     """Liars send the opposite of what they learned, `scale` times as long.
 
-    lie: rows [C, D], bad [C] -> rows with -scale * row where bad. Needs only the liar's own row.
+    Access: own row. lie: rows [C, D], bad [C] -> rows with -scale * row where bad.
     Raises BadInput for fields out of range. Source: standard; e.g. Li et al., RSA, AAAI 2019.
     """
+
+    access: ClassVar[str] = "own row"
 
     scale: float = Field(1.0, gt=0, le=1000, description="length of the lie in lengths of the honest row")
 

@@ -101,7 +101,10 @@ def _net(s):
 
 def _partition(s):
     data, key = s.plan.experiment.task.load(), seeds.keys(5, "partition", 0, 0)
-    return [Call("assign", lambda e, c: s.part.assign(c["data"], key), {}, {"data": data}, "value")]
+    owner = s.part.assign(data, key)
+    return [Call("assign", lambda e, c: s.part.assign(c["data"], key), {}, {"data": data}, "value"),
+            Call("seen", lambda e, c: s.part.seen(c["data"], c["owner"], key), {}, {"data": data, "owner": owner},
+                 "value", typed=False)]
 
 
 def _sampler(s):
@@ -119,6 +122,27 @@ def _distribute(s):
     return [Call("start", lambda e, c: s.part.start(c["world"], c["state"], e["ids"]), {"ids": s.ids}, common)]
 
 
+def _fairness(s):
+    world, p = s.world, s.part
+    y = s.batch()[1]
+    outputs = s.rows(y.shape[1] * len(world.data.labels)).view(*y.shape, -1)
+    group, share = (y + torch.arange(y.shape[1], device=y.device)) % 2, torch.full_like(outputs[..., 0], 0.25)
+    told = s.rows(p.tells(world)) if p.tells(world) else s.rows(1)[:, :0]
+    batch = {"outputs": outputs, "y": y, "group": group, "share": share, "told": told}
+    found = [Call("rows", lambda e, c: p.rows(c["world"], e["y"], e["group"], e["told"]), batch, {"world": world}),
+             Call("penalty", lambda e, c: p.penalty(
+                 c["world"], e["outputs"], e["y"], e["group"], e["share"], e["told"]), batch, {"world": world})]
+    if p.asks(world):
+        start, mine = s.weights(), s.state.memory["fairness"].under("0").of(s.ids)
+        answers = p.answer(world, start, s.ids)
+        shares = (torch.arange(len(s.ids)) + 1.0).double() / len(s.ids)
+        found += [Call("answer", lambda e, c: p.answer(c["world"], e["start"], e["ids"]),
+                       {"start": start, "ids": s.ids}, {"world": world}),
+                  Call("reply", lambda e, c: p.reply(c["world"], e["answers"], e["shares"], e["mine"]),
+                       {"answers": answers, "shares": shares, "mine": mine}, {"world": world}, "joint", False)]
+    return found
+
+
 def _value(s) -> dict[str, Tensor]:
     return s.plan.space.split(s.rows(s.plan.space.width, 1)[0])
 
@@ -133,6 +157,17 @@ def _local(s):
     return [train, fold]
 
 
+def _personalise(s):
+    mine = s.state.memory["personalise"].of(s.ids)
+    each = {"start": s.weights(), "end": s.weights() * 1.1, "cohort": s.cohort(), "mine": mine,
+            "keys": s.keys("personal")}
+    common = {"world": s.world, "local": s.plan.experiment.local}
+    return [Call("learn", lambda e, c: s.part.learn(c["world"], c["local"], e["start"], e["end"], e["cohort"],
+                                                    e["mine"], e["keys"], never), each, common),
+            Call("models", lambda e, c: s.part.models(c["world"], c["local"], e["start"], e["cohort"], e["mine"],
+                                                      e["keys"]), each, common)]
+
+
 def _correct(s):
     joint = s.state.memory["local"].under("0")
     each = {"w": s.weights(), "start": s.state.model + 0 * s.weights(), "g": s.rows(s.world.layout.total),
@@ -141,11 +176,17 @@ def _correct(s):
     step = (Call("affine", lambda e, c: s.part.affine(c["world"], e["start"], e["mine"]), each, common)
             if s.part.linear else
             Call("grad", lambda e, c: s.part.grad(e["g"], e["w"], e["start"], e["mine"]), each, common))
+    x, y = s.batch()
+    batch = Call("batch", lambda e, c: s.part.batch(
+        c["world"], e["w"], e["x"], e["y"], e["share"], e["start"], e["mine"]),
+        each | {"x": x, "y": y, "share": torch.full(y.shape, 0.25, dtype=s.world.dtype, device=y.device)}, common)
     finish = Call("finish", lambda e, c: s.part.finish(
         c["world"], e["start"], e["w"], e["path"], e["mine"]), each, common)
     fold = Call("fold", lambda e, c: s.part.fold(c["world"], c["value"], c["memory"], 0.5), {},
                 {"world": s.world, "value": _value(s), "memory": joint}, "value")
-    return [step, finish, fold]
+    settle = Call("settle", lambda e, c: s.part.settle(c["world"], c["value"], c["memory"], 0.5), {},
+                  {"world": s.world, "value": _value(s), "memory": joint}, "value")
+    return [step, *([batch] if s.part.sees_rows else []), finish, settle, fold]
 
 
 def spaces(s: Setting) -> list[Space]:
@@ -160,7 +201,7 @@ def _encode(s):
     for space in spaces(s):
         mine = s.part.init(s.world, space)
         for table in mine.own.values():
-            table.scatter(s.ids, 0.1 * s.rows(table.fill.numel(), purpose="memory").view(-1, *table.fill.shape))
+            table.scatter(s.ids, 0.1 * s.rows(table.fill.numel(), purpose="memory").view(len(s.ids), *table.fill.shape))
         each = {"rows": s.rows(space.width), "keys": s.keys("encode"), "mine": mine.of(s.ids)}
         arrays = s.part.encode(each["rows"], space, each["keys"], each["mine"])[0]
         found += [Call("encode", lambda e, c, sp=space: s.part.encode(e["rows"], sp, e["keys"], e["mine"]), each),
@@ -181,29 +222,37 @@ def _attack(s):
 def _privatise(s):
     each = {"rows": 3 * s.rows(9), "keys": s.keys("local noise")}
     key = s.world.keys("privacy noise", 1, 0)
-    noise = Call("noise", lambda e, c: s.part.noise(c["total"], s.plan.ledger, 1.0, key),
-                 {}, {"total": s.rows(9, 1)[0]}, "value")
-    return [Call("client", lambda e, c: s.part.client(e["rows"], e["keys"]), each),
-            Call("bound", lambda e, c: s.part.bound(e["rows"]), each), noise]
+    common = {"mine": s.state.memory["privatise"], "total": s.rows(9, 1)[0], "counted": s.rows(1, 1)[0, 0]}
+    return [Call("client", lambda e, c: s.part.client(e["rows"], e["keys"], s.plan.ledger), each),
+            Call("bound", lambda e, c: s.part.bound(e["rows"], c["mine"]), each, common),
+            Call("count", lambda e, c: s.part.count(e["rows"], c["mine"]), each, common),
+            Call("noise", lambda e, c: s.part.noise(c["total"], s.plan.ledger, 1.0, key, c["mine"]), {}, common,
+                 "value"),
+            Call("learn", lambda e, c: s.part.learn(c["counted"], s.plan.ledger, key, c["mine"]), {}, common,
+                 "value")]
 
 
-def combined(part, rows: Tensor, weights: Tensor, expected: float) -> Any:
-    """What the engine makes of rows [C, D]: folded in blocks, then finished."""
+def combined(part, s: Setting, rows: Tensor, weights: Tensor, expected: float, ids: Tensor) -> Any:
+    """What the engine makes of rows [C, D] of clients ids [C]: folded in blocks, then finished."""
     total, at = None, 0
     for block in blocks(iter([rows])):
         total = part.fold(total, block, weights[at:at + len(block)])
         at += len(block)
-    return part.finish(total, weights, expected)
+    cohort = Cohort(1, ids, torch.ones_like(ids), torch.ones(len(ids), dtype=torch.float64), torch.zeros_like(ids),
+                    len(ids), 1.0)
+    world = replace(s.world, shards=replace(s.world.shards, train=torch.ones(20, dtype=torch.int64)))
+    mine = part.init(world, Space((Block("update", rows.shape[1]),))).of(ids)
+    return part.combine(world, total, weights, expected, cohort, mine)[0]
 
 
 def _aggregate(s):
     found = []
     for clients in (1, 2, 5, 20):
         sizes = 3 + torch.arange(clients) * 7 % 11
-        each = {"rows": s.rows(6, clients), "weights": s.part.weigh(sizes)}
-        out = combined(s.part, each["rows"], each["weights"], 12.0)
-        found.append(Call(f"fold and finish of {clients} rows",
-                          lambda e, c: combined(s.part, e["rows"], e["weights"], 12.0), each,
+        each = {"rows": s.rows(6, clients), "weights": s.part.weigh(sizes), "ids": torch.arange(clients)}
+        out = combined(s.part, s, each["rows"], each["weights"], 12.0, each["ids"])
+        found.append(Call(f"fold and combine of {clients} rows",
+                          lambda e, c: combined(s.part, s, e["rows"], e["weights"], 12.0, e["ids"]), each,
                           out="joint" if out.dim() == 2 else "one"))
     return [*found, Call("weigh", lambda e, c: s.part.weigh(e["sizes"]), {"sizes": sizes}, typed=False)]
 
@@ -223,6 +272,7 @@ def _evaluate(s):
 
 CALLS: dict[str, Callable[[Setting], list[Call]]] = {
     "task": _task, "net": _net, "partition": _partition, "sampler": _sampler, "schedule": _schedule,
-    "distribute": _distribute, "local": _local, "correct": _correct, "encode": _encode, "attack": _attack,
-    "privatise": _privatise, "aggregate": _aggregate, "server": _server, "evaluate": _evaluate,
+    "distribute": _distribute, "fairness": _fairness, "local": _local,
+    "personalise": _personalise, "correct": _correct, "encode": _encode,
+    "attack": _attack, "privatise": _privatise, "aggregate": _aggregate, "server": _server, "evaluate": _evaluate,
 }

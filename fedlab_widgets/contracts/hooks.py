@@ -75,8 +75,8 @@ def precision(case):
             need(not found, f"{a.name} in float32 and float64: {found}")
 
 
-@contract("permuted", "task", "net", "distribute", "local", "correct", "encode", "attack", "privatise", "aggregate",
-          "evaluate")
+@contract("permuted", "task", "net", "distribute", "fairness", "local", "personalise", "correct", "encode", "attack",
+          "privatise", "aggregate", "evaluate")
 def permuted(case):
     """Clients in another order: the same rows in that order, or the same result, within 1e-12 in float64."""
     for c in _cases(case):
@@ -91,7 +91,8 @@ def permuted(case):
                 need(not found, f"{call.name} depends on the order of the clients: {found}")
 
 
-@contract("pieces", "task", "net", "distribute", "local", "correct", "encode", "attack", "privatise")
+@contract("pieces", "task", "net", "distribute", "fairness", "local", "personalise", "correct", "encode", "attack",
+          "privatise")
 def pieces(case):
     """A client's result is the same alone, in pairs and among all: bit for bit in pieces, within 1e-12 alone."""
     with one_thread():

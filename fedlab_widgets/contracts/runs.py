@@ -13,6 +13,7 @@ from ..events import Event, RoundEnded, Stopped, Warned
 from ..executors import OneByOne, Stacked
 from ..part import BadInput
 from ..partition import IID
+from ..phases import asked_first
 from ..plan import Plan, begin
 from ..schedule import Lockstep
 from ..store import flatten, unflatten
@@ -20,7 +21,8 @@ from ..types import State, never
 from .rules import Skip, contract, difference, need
 from .toy import CLIENTS, WARM, Case, one_thread, run
 
-TRAINING = ("task", "net", "distribute", "local", "correct", "encode", "attack", "privatise", "aggregate", "server")
+TRAINING = ("task", "net", "distribute", "fairness", "local", "personalise", "correct", "encode", "attack", "privatise",
+            "aggregate", "server")
 A_ROUND = 1e-12   # what two ways of summing may differ by, a round
 
 
@@ -100,22 +102,23 @@ def _first_difference(expected: list, got: list) -> str:
     return f"{len(expected)} events became {len(got)}"
 
 
-@contract("bytes", "distribute", "local", "correct", "encode", "schedule", "sampler")
+@contract("bytes", "distribute", "fairness", "local", "correct", "encode", "schedule", "sampler")
 def bytes_(case):
     """The bytes that a round reports are those of the payloads, really packed, and of the columns that travel."""
     plan = case.plan()
     state, encode = begin(plan), plan.experiment.encode
     cohort = plan.experiment.schedule.next(plan.world, state)
     with one_thread():
+        cohort, asked = asked_first(plan, state, Stacked(3), never, cohort)
         sent = list(Stacked(3).map(partial(client_half, plan, state, never), cohort))
     packed = [len(encode.pack(s.payload, i)) for s in sent for i in range(len(s.payload.bytes))]
     said = next(e for e in run(plan, 1)[1] if e["event"] == RoundEnded.__name__)
     up = said["bytes_up"]
-    need(up == sum(packed), f"the round reports {up} bytes up, and {sum(packed)} were packed")
+    need(up == sum(packed) + asked.up, f"the round reports {up} bytes up, and {sum(packed) + asked.up} were sent")
     model = plan.world.sent.width * plan.world.dtype.itemsize
     shared = sum(t.numel() * t.element_size() for place in ("local", "encode")
-                 for t in state.memory[place].shared.values())
-    least = cohort.invited * (model + shared)
+                 for t in state.memory[place].sent.values())
+    least = cohort.invited * (model + shared) + asked.down
     need(said["bytes_down"] >= least, f"the round reports {said['bytes_down']} bytes down, and {least} are needed")
 
 

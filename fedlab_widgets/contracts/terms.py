@@ -150,6 +150,31 @@ def _distribute(p, s):
     need(price == 0 or s.world.sent.width > 0, f"it prices {price} bytes, and nothing travels")
 
 
+def _fairness(p, s):
+    world, N, T = s.world, len(s.ids), p.tells(s.world)
+    _, y = s.batch()
+    outputs = s.rows(y.shape[1] * len(world.data.labels)).view(*y.shape, -1)
+    told, share = s.rows(T) if T else s.rows(1)[:, :0], torch.full(y.shape, 0.1, dtype=world.dtype)
+    need(p.sends == (p.asks(world) > 0), f"sends is {p.sends}, and it asks for {p.asks(world)} numbers")
+    weights, extra = p.rows(world, y, y % 2, told), p.penalty(world, outputs, y, y % 2, share, told)
+    _is(weights, y.shape, "rows", (world.dtype,))
+    _is(extra, (N,), "penalty", (world.dtype,))
+    need(p.weighs_rows or bool((weights == 1).all()), "rows does something, and weighs_rows is False")
+    need(p.penalises or bool((extra == 0).all()), "penalty does something, and penalises is False")
+    if not p.sends:
+        return
+    _is(p.answer(world, s.weights(), s.ids), (N, p.asks(world)), "answer", (world.dtype,))
+    shares = torch.full((N,), 1 / N, dtype=torch.float64)
+    mine = s.state.memory["fairness"].under("0").of(s.ids)
+    reply = p.reply(world, p.answer(world, s.weights(), s.ids), shares, mine)
+    _is(reply.told, (N, T), "what it tells", (world.dtype,))
+    if isinstance(reply.factor, Tensor):
+        _is(reply.factor, (N,), "factor", (torch.float64,))
+        need(bool((reply.factor >= 0).all()), "factors are below 0")
+    due = p.init(world).own
+    need(set(reply.memory.own) == set(due), f"reply remembers {sorted(reply.memory.own)}, init {sorted(due)}")
+
+
 def _local(p, s):
     space, mine = p.gives(s.world), s.state.memory["local"]
     args = (s.world, s.weights(), s.cohort(), mine.of(s.ids), s.keys("training"), None)
@@ -170,7 +195,21 @@ def _local(p, s):
     raise Broken("train goes on when stop says stop; raise Interrupted")
 
 
+def _personalise(p, s):
+    mine, local = s.state.memory["personalise"].of(s.ids), s.plan.experiment.local
+    args = (s.weights(), s.weights(), s.cohort(), mine, s.keys("personal"))
+    own = p.learn(s.world, local, *args, lambda: False)
+    due = p.init(s.world).own
+    need(set(own) == set(due), f"learn gives own rows {sorted(own)}, init {sorted(due)}")
+    used = p.models(s.world, local, args[0], *args[2:])
+    _is(used, args[0].shape, "models", (s.world.dtype,))
+    _padding(used, s, "models")
+
+
 def _blocks(extras: dict, blocks, s) -> None:
+    if "update" in extras:
+        _is(extras["update"], (len(s.ids), s.world.sent.width), "update", (s.world.dtype,))
+    extras = {name: rows for name, rows in extras.items() if name != "update"}
     need(list(extras) == [b.name for b in blocks], f"it sends {list(extras)}, and promises {[b.name for b in blocks]}")
     for b in blocks:
         _is(extras[b.name], (len(s.ids), b.width), f"block {b.name}", (s.world.dtype,))
@@ -215,14 +254,19 @@ def _attack(p, s):
 
 
 def _privatise(p, s):
-    rows = 3 * s.rows(9)
-    once = p.bound(rows)
+    rows, mine = 3 * s.rows(9), s.state.memory["privatise"]
+    once = p.bound(rows, mine)
     _is(once, rows.shape, "bound", (rows.dtype,))
     need(bool((once.norm(dim=1) <= rows.norm(dim=1) * (1 + 1e-9)).all()), "bound makes rows longer")
-    need(not difference(once, p.bound(once), 1e-12), "bound changes rows that are within the bound")
-    longest = [float(p.bound(10.0**n * rows).norm(dim=1).max()) for n in (9, 12)]
+    need(not difference(once, p.bound(once, mine), 1e-12), "bound changes rows that are within the bound")
+    longest = [float(p.bound(10.0**n * rows, mine).norm(dim=1).max()) for n in (9, 12)]
     need(not p.central or longest[1] <= longest[0] * (1 + 1e-6), "bound bounds nothing: longer rows stay longer")
-    _is(p.client(rows, s.keys()), rows.shape, "client", (rows.dtype,))
+    _is(p.client(rows, s.keys(), s.plan.ledger), rows.shape, "client", (rows.dtype,))
+    counted = p.count(rows, mine)
+    _is(counted, rows.shape[:1], "count", (rows.dtype,))
+    need(bool((counted.abs() <= 0.5).all()), "count leaves -1/2 .. 1/2, for which its noise is made")
+    after = p.learn(counted.sum(), s.plan.ledger, s.keys()[0], mine)
+    need(set(after.shared) == set(mine.shared) and not after.own, "learn gives another memory than init makes")
 
 
 def _aggregate(p, s):
@@ -274,6 +318,7 @@ def _evaluate(p, s):
 
 TERMS: dict[str, Callable[[object, Setting], None]] = {
     "task": _task, "net": _net, "partition": _partition, "sampler": _sampler, "schedule": _schedule,
-    "distribute": _distribute, "local": _local, "correct": _correct, "encode": _encode, "attack": _attack,
-    "privatise": _privatise, "aggregate": _aggregate, "server": _server, "evaluate": _evaluate,
+    "distribute": _distribute, "fairness": _fairness, "local": _local, "personalise": _personalise, "correct": _correct,
+    "encode": _encode, "attack": _attack, "privatise": _privatise, "aggregate": _aggregate, "server": _server,
+    "evaluate": _evaluate,
 }

@@ -62,7 +62,8 @@ def _rows(shape: tuple[int, ...]) -> Arrays:
     x = draw.normal(size=(ROWS, *shape))
     group = draw.integers(0, 2, ROWS)
     y = (x.reshape(ROWS, -1)[:, :3].sum(1) + group + draw.normal(size=ROWS) > 0.5).astype(int)
-    return from_arrays(x, y, group=group, client=np.arange(ROWS) % CLIENTS, name="contract rows")
+    return from_arrays(x, y, group=group, client=np.arange(ROWS) % CLIENTS, favourable=1,
+                       name="contract rows")
 
 
 @lru_cache(maxsize=1)
@@ -77,12 +78,19 @@ def images() -> Arrays:
     return _rows((1, 8, 8))
 
 
+@lru_cache(maxsize=1)
+def tokens() -> Arrays:
+    """Six tokens in a row, of seven; the last one is the label."""
+    x = np.random.default_rng(0).integers(0, 7, (ROWS, 6))
+    return from_arrays(x, x[:, -1], client=np.arange(ROWS) % CLIENTS, name="contract tokens")
+
+
 def _net(net: Part) -> dict:
     """A net, with the first of the toy tasks that it can read."""
-    for task in (table(), images()):
+    for task in (table(), images(), tokens()):
         e = Experiment(**BASE, net=net, task=task)
         try:
-            world_of(e, torch.device("cpu"))
+            prepare(e, world_of(e, torch.device("cpu")))
             return {"net": net, "task": task}
         except BadInput as error:
             reason = error
@@ -93,11 +101,13 @@ def _net(net: Part) -> dict:
 PLACES: dict[str, tuple[str, Callable[[Part], dict]]] = {
     "task": ("task.of", lambda p: {"task": Excerpt(of=p)}),
     "net": ("net", _net),
-    "partition": ("partition", lambda p: {"partition": p}),
+    "partition": ("partition", lambda p: {"partition": p, "task": images()}),   # some turn them
     "sampler": ("schedule.sampler", lambda p: {"schedule": Lockstep(sampler=p)}),
     "schedule": ("schedule", lambda p: {"schedule": p}),
     "distribute": ("distribute", lambda p: {"distribute": p}),
+    "fairness": ("fairness.0", lambda p: {"fairness": p}),
     "local": ("local", lambda p: {"local": p}),
+    "personalise": ("personalise", lambda p: {"personalise": p}),
     "correct": ("local.correct.0", lambda p: {"local": SGD(steps=3, batch=8, correct=(p,))}),
     "encode": ("encode", lambda p: {"encode": p}),
     "attack": ("attack", lambda p: {"attack": p}),

@@ -20,7 +20,7 @@ class ControlVariate(Correct):
     equal_weights = True
 
     def blocks(self, world):
-        return (Block("control", world.sent.width),)
+        return (Block("control", world.sent.width, shapes=world.layout.shapes_in(world.sent)),)
 
     def init(self, world):
         zero = torch.zeros(world.sent.width, dtype=world.dtype, device=world.device)

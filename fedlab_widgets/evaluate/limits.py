@@ -19,6 +19,7 @@ for each client are ours (`limits_cone.py`).
 """
 
 import math
+import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -217,11 +218,15 @@ def _program(source, of, each_client) -> tuple[np.ndarray, Program]:
 
 def _checked(table, name: str, form: str, axes: int) -> np.ndarray:
     """A table of counts or probabilities as probabilities; BadInput for anything else."""
+    given = table
     try:
         table = np.asarray(table.detach().cpu() if hasattr(table, "detach") else table)
     except (ValueError, TypeError):
         table = np.asarray(None)
-    if table.dtype.kind not in "iuf" or table.ndim != axes:
+    if table.dtype.kind not in "iuf":
+        raise BadInput(f"{name} is {' '.join(reprlib.repr(given).split())}; it must hold numbers {form}: give such a "
+                       "table, rows of equal length, gaps filled with 0; or a run, or an Audit")
+    if table.ndim != axes:
         raise BadInput(f"{name} is {table.dtype} {list(table.shape)}; it must hold numbers {form}; fill gaps with 0")
     if table.shape[1] != 2:
         raise BadInput(f"{name} has {table.shape[1]} labels; limits take two; set the favourable one against all "

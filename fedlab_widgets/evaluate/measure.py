@@ -8,8 +8,10 @@ import torch
 from ..events import Evaluated, Started
 from ..partition.natural import client_names
 from ..plan import Plan
+from ..plan import models as models_of
 from ..spec import Experiment
 from ..types import State, Tables
+from .private_tables import reading_of
 
 LARGEST_TABLE = 20_000   # counts above which an event leaves the table out
 ROWS = 1024   # rows that go through a net at once: more no longer fit a cache, and cost 2x each
@@ -17,18 +19,23 @@ ROWS = 1024   # rows that go through a net at once: more no longer fit a cache, 
 
 @torch.no_grad()
 def measure(plan: Plan, state: State) -> Tables:
-    """Held-out and test tables of the panel's clients [K]; each client's own model where layers stay at home."""
+    """Held-out and test tables of the panel's clients [K]; each client's own model where it has one."""
     world, panel = plan.world, plan.panel
     data, shards = world.data, world.shards
     rows, place = shards.held_out(panel)
-    models = plan.experiment.distribute.start(world, state, panel) if state.own is not None else state.model[None]
-    counts, losses = _table(world, models, shards.x, shards.y, shards.group, rows, place, len(panel))
+    models = models_of(plan, state, panel)
+    held_out = shards.x, shards.y, shards.group, rows, place, len(panel)
+    counts, losses = _table(world, models, *held_out)
+    shared = None
+    if plan.experiment.personalise is not None:
+        shared = _table(world, state.model[None], *held_out)[0].diagonal(dim1=-2, dim2=-1).sum((-1, -2))
     test = torch.arange(len(data.test_y), device=world.device)
     test_counts, test_loss = 0, 0.0
     for model in models:   # one, or every client's own: the mean of their accuracies
         table, loss = _table(world, model[None], data.test_x, data.test_y, data.test_group, test, test * 0, 1)
         test_counts, test_loss = test_counts + table[0], test_loss + float(loss[0])
-    return Tables(panel, counts, losses, test_counts, test_loss, data.groups, data.favourable)
+    return Tables(panel, counts, losses, test_counts, test_loss, data.groups, data.favourable, world.seed, state.round,
+                  reading_of(state.round, plan.experiment.evaluate.every), shared)
 
 
 def _table(world, models, x, y, group, rows, place, clients):
@@ -62,7 +69,8 @@ def readings(e: Experiment, tables: Tables, round: int) -> Evaluated:
     metrics = {name: value for part in e.evaluate.readings for name, value in part.read(tables).items()}
     flat = tables.counts.flatten().tolist() if tables.counts.numel() <= LARGEST_TABLE else None
     return Evaluated(round, metrics, tables.ids.tolist() if flat else None, flat,
-                     list(tables.counts.shape) if flat else None)
+                     list(tables.counts.shape) if flat else None,
+                     None if tables.shared is None else tables.shared.tolist())
 
 
 def slow_readings(e: Experiment, tables: Tables, round: int) -> Evaluated:

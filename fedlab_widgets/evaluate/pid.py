@@ -19,6 +19,7 @@ and quote none of its numbers. Ours, derived here: the closed form for two group
 (`pid_cone.py`), how the small-sample bias is shared among the parts, what the bands shuffle, and what chance reaches.
 """
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -30,6 +31,7 @@ __all__ = ["Band", "Disparity", "atoms_binary", "band", "chance", "decompose"]
 
 MOST_GROUPS = 10
 FEW = 100  # people in a table, up to which `_chance` is exact; beyond, its formula is within some percent
+SHUFFLES = ("client", "everybody", "people")
 CONE_CELLS = 20_000  # cells a band may send through the cone, all draws together: seconds, not minutes
 
 
@@ -135,21 +137,8 @@ def band(counts, draws=200, seed=0, level=0.95, shuffle="client"):
         raise ValueError("counts holds floats; a band depends on how many people there are; pass integers")
     if counts.sum() >= 10**9:
         raise ValueError(f"counts sums to {counts.sum()}; a band takes below 10**9 people; draw a sample")
-    if draws < 1:
-        raise ValueError(f"draws is {draws}; it must be at least 1, and 200 is usual")
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}; it must lie between 0 and 1, and 0.95 is usual")
-    if shuffle not in ("client", "everybody", "people"):
-        raise ValueError(f'shuffle is {shuffle!r}; choose "client", "everybody" or "people"')
-    if len(counts) > 2:
-        draws = min(draws, max(20, CONE_CELLS // counts.size))
-    Z, Y, S = counts.shape
-    crowd = counts.reshape({"client": (Z, Y, S), "everybody": (Z, Y * S, 1), "people": (Z * Y, S, 1)}[shuffle])
-    tables = shuffled(crowd, draws, np.random.default_rng(seed)).reshape(draws, Z, Y, S)
-    atoms, _ = atoms_any(tables / counts.sum())
-    edges = [(1 - level) / 2, (1 + level) / 2]
-    limits = {name: tuple(map(float, np.quantile(bits, edges))) for name, bits in atoms.items()}
-    return Band(limits, draws, level)
+    draws = drawn(draws, level, shuffle, counts.shape)
+    return limits(dealt(counts, shuffle, draws, np.random.default_rng(seed)) / counts.sum(), level)
 
 
 def chance(counts, draws=200, seed=0, level=0.95):
@@ -172,12 +161,41 @@ def chance(counts, draws=200, seed=0, level=0.95):
 
     Raises ValueError as `band` does. Source: none; ours.
     """
-    inside, over_all, dealt = (band(counts, draws, seed, level, s) for s in ("client", "everybody", "people"))
-    def further(name, one):
-        return max(one[name], dealt[name], key=lambda ends: ends[1])
+    return furthest(lambda shuffle: band(counts, draws, seed, level, shuffle))
 
-    return Band({"redundant": further("redundant", over_all), "unique": inside["unique"],
-                 "masked": further("masked", inside)}, inside.draws, level)
+
+def drawn(draws, level, shuffle, shape):
+    """How many tables of a shape [Z, Y, S] a band draws; ValueError for arguments that it does not take."""
+    if draws < 1:
+        raise ValueError(f"draws is {draws}; it must be at least 1, and 200 is usual")
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}; it must lie between 0 and 1, and 0.95 is usual")
+    if shuffle not in SHUFFLES:
+        raise ValueError(f'shuffle is {shuffle!r}; choose "client", "everybody" or "people"')
+    return draws if shape[0] <= 2 else min(draws, max(20, CONE_CELLS // math.prod(shape)))
+
+
+def dealt(counts, shuffle, draws, rng):
+    """Tables [draws, Z, Y, S] of the people of `counts` [Z, Y, S], dealt anew in one of the ways of `band`."""
+    Z, Y, S = counts.shape
+    crowd = counts.reshape({"client": (Z, Y, S), "everybody": (Z, Y * S, 1), "people": (Z * Y, S, 1)}[shuffle])
+    return shuffled(crowd, draws, rng).reshape(draws, Z, Y, S)
+
+
+def limits(tables, level):
+    """The `Band` that tables [draws, Z, Y, S] of probabilities make."""
+    atoms, _ = atoms_any(tables)
+    edges = [(1 - level) / 2, (1 + level) / 2]
+    return Band({name: tuple(map(float, np.quantile(bits, edges))) for name, bits in atoms.items()}, len(tables), level)
+
+
+def furthest(band):
+    """`chance` from the bands that band(shuffle) draws."""
+    inside, over_all, people = map(band, SHUFFLES)
+    further = {name: max(one[name], people[name], key=lambda ends: ends[1])
+               for name, one in (("redundant", over_all), ("masked", inside))}
+    return Band({"redundant": further["redundant"], "unique": inside["unique"], "masked": further["masked"]},
+                inside.draws, inside.level)
 
 
 def _corrected(plug, counts, gap):

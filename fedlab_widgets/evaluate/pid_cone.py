@@ -9,9 +9,13 @@ Letters: Z groups, Y predictions, S clients, B a batch of tables.
 
 import numpy as np
 
+from .pid_two_answers import unique_two
+
 ATOMS = ("unique", "redundant", "masked", "client_unique", "global_disparity", "local_disparity")
 CLOSE = 3e-8  # nats between the two bounds at which we stop improving them
 SWEEPS = 2000
+SMALL = 400      # cells of a table, up to which the cone is as quick as the dual
+UNSURE = 1e-6    # bits of `gap` beyond which the dual is not trusted
 
 
 def atoms_any(p):
@@ -21,7 +25,7 @@ def atoms_any(p):
         return dict.fromkeys(ATOMS, nothing), nothing
     if p.shape[1] == 2:
         return atoms_binary(p), nothing
-    unique, gap = np.array([_unique(table) for table in p]).T
+    unique, gap = _several(p)
     whole, inside, mix = _disparities(p)
     parts = parts_from(whole, inside, mix, unique)
     return parts, np.minimum(gap, parts["unique"] - np.maximum(0, whole - mix))
@@ -44,6 +48,17 @@ def atoms_binary(p):
     """
     whole, inside, mix = _disparities(p)
     return parts_from(whole, inside, mix, _joined(p.sum(3), p.sum(2)) - mix)
+
+
+def _several(p):
+    """(unique [B], gap [B]) of distributions [B, Z, Y, S] with Z >= 3; large ones with two answers by their dual."""
+    answers = p.sum((0, 1, 3)) > 0
+    if p[0].size <= SMALL or answers.sum() != 2 or (p.sum((0, 2, 3)) > 0).sum() < 3:
+        return np.array([_unique(table) for table in p]).T
+    unique, gap = unique_two(p.sum(3)[:, :, answers], p.sum(2))
+    for i in np.flatnonzero(gap > UNSURE):
+        unique[i], gap[i] = _unique(p[i])
+    return unique, gap
 
 
 def _unique(p):

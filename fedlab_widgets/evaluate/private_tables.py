@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from .. import seeds
-from .pid import Band, shuffled
+from .pid import dealt, drawn, furthest, limits
 from .pid_cone import atoms_any
 
 FINE = 1000      # bins of privacy loss in one epsilon
@@ -65,9 +65,14 @@ class TableLedger:
             return added
         return min(added, _composed(float(self.epsilon_each), float(self.delta), int(releases)))
 
+    def so_far(self, releases: int) -> float:
+        """The same, cheap after every round of a long run: above 32 up to one release in 16 is counted too much."""
+        step = 1 << max(0, int(releases).bit_length() - 5)
+        return min(float(releases * self.epsilon_each), self.epsilon(-(-releases // step) * step))
+
     def statement(self, releases: int) -> str:
-        """The account in words."""
-        total, each = self.epsilon(releases), self.epsilon_each
+        """The account in words, with `so_far`."""
+        total, each = self.so_far(releases), self.epsilon_each
         times = "once" if releases == 1 else f"{releases:,} times"
         spent = f"in sum epsilon = {total:.3g}" + (f" at delta = {self.delta:.2g}" if self.delta else "")
         way = "by addition" if not self.delta or total == releases * each else "by the privacy loss distribution"
@@ -93,10 +98,41 @@ class Released:
         return np.moveaxis(self.tables.sum(2), 0, 2) if self.tables.ndim == 4 else self.tables
 
     @property
+    def probabilities(self) -> np.ndarray:
+        """`counts` over their sum, as `pid.decompose` takes them."""
+        return self.counts / self.counts.sum()
+
+    @property
     def parts(self) -> dict[str, float]:
         """The six values of `pid.Disparity`, in bits, of the released tables: with the noise in them, see `band`."""
-        counts = self.counts
-        return {name: float(bits[0]) for name, bits in atoms_any((counts / counts.sum())[None])[0].items()}
+        return {name: float(bits[0]) for name, bits in atoms_any(self.probabilities[None])[0].items()}
+
+
+@dataclass(frozen=True)
+class Private:
+    """How a run released its tables after a round: with this epsilon each, seed and round of the noise, and how often
+    (`releases`, this one included).
+    """
+
+    epsilon: float
+    delta: float
+    seed: int
+    round: int
+    releases: int
+
+    def release(self, counts) -> Released:
+        """`release` of counts [Z, Yhat, S] with the noise of that round: the same counts give the same tables."""
+        return release(counts, self.epsilon, self.seed, self.round)
+
+    @property
+    def spent(self) -> float:
+        """The epsilon of all releases so far, an upper bound."""
+        return TableLedger(self.epsilon, self.delta).so_far(self.releases)
+
+    @property
+    def statement(self) -> str:
+        """The same in words."""
+        return TableLedger(self.epsilon, self.delta).statement(self.releases)
 
 
 def release(counts, epsilon, seed=0, round=0, totals=None):
@@ -140,27 +176,19 @@ def band(released, draws=200, seed=0, level=0.95, shuffle="client"):
     scaling. Costs no epsilon. Returns a `pid.Band`, {part: (lo, hi)} in bits, to hold `Released.parts` against.
     A stand-in is not the truth: of fair tables the share above is about, not exactly, (1 - level) / 2; see the tests.
 
-    Raises ValueError as `pid.band` does, and for more than two groups: set one against all others.
+    Raises ValueError as `pid.band` does.
     """
-    if len(released.counts) != 2:
-        raise ValueError(f"the tables have {len(released.counts)} groups; this band takes 2; set one against all")
-    if draws < 1 or not 0 < level < 1:
-        raise ValueError(f"draws is {draws} and level {level}; draws must be at least 1 and level between 0 and 1")
-    if shuffle not in ("client", "everybody", "people"):
-        raise ValueError(f'shuffle is {shuffle!r}; choose "client", "everybody" or "people"')
+    draws = drawn(draws, level, shuffle, released.counts.shape)
     people = np.moveaxis(_stand_in(released), 0, -1)           # [Z, (label,) prediction, S]
     people = people.reshape(len(people), -1, people.shape[-1])  # a noisy cell is clipped with its label; so is a draw's
     if people.sum() >= 10**9:
         raise ValueError(f"the tables sum to {people.sum()}; a band takes below 10**9 people; draw a sample")
     (Z, cells, S), Y, rng = people.shape, released.counts.shape[1], np.random.default_rng(seed)
-    crowd = {"client": (Z, cells, S), "everybody": (Z, cells * S, 1), "people": (Z * cells, S, 1)}[shuffle]
-    dealt = np.moveaxis(shuffled(people.reshape(crowd), draws, rng).reshape(draws, Z * cells, S), 2, 1)
-    noisy = _finish(dealt + _laplace(rng.random(dealt.shape)) / released.epsilon, released.totals)
+    rows = np.moveaxis(dealt(people, shuffle, draws, rng).reshape(draws, Z * cells, S), 2, 1)
+    noisy = _finish(rows + _laplace(rng.random(rows.shape)) / released.epsilon, released.totals)
     tables = np.moveaxis(noisy.reshape(draws, S, Z, -1, Y).sum(3), 1, 3)
     tables = tables[tables.sum((1, 2, 3)) > 0]
-    atoms, _ = atoms_any(tables / tables.sum((1, 2, 3), keepdims=True))
-    edges = [(1 - level) / 2, (1 + level) / 2]
-    return Band({name: tuple(map(float, np.quantile(bits, edges))) for name, bits in atoms.items()}, len(tables), level)
+    return limits(tables / tables.sum((1, 2, 3), keepdims=True), level)
 
 
 def chance(released, draws=200, seed=0, level=0.95):
@@ -168,10 +196,16 @@ def chance(released, draws=200, seed=0, level=0.95):
 
     Each part is held against that shuffle which reaches further, as there. Returns a `Band`; raises as `band` does.
     """
-    inside, over_all, dealt = (band(released, draws, seed, level, s) for s in ("client", "everybody", "people"))
-    further = {name: max(one[name], dealt[name], key=lambda ends: ends[1])
-               for name, one in (("redundant", over_all), ("masked", inside))}
-    return Band({**further, "unique": inside["unique"]}, inside.draws, level)
+    return furthest(lambda shuffle: band(released, draws, seed, level, shuffle))
+
+
+def reading_of(round, every):
+    """Which reading of a run the one after `round` is, from 1: a run is read every so many rounds, and after its last.
+
+    >>> [reading_of(round, every=4) for round in (4, 8, 10)]   # ten rounds
+    [1, 2, 3]
+    """
+    return max(1, -(-round // every))
 
 
 def _laplace(u):

@@ -1,5 +1,7 @@
 """What clients learn in a round."""
 
+from .head_then_body import HeadThenBody
+from .private_sgd import PrivateSGD
 from .sgd import SGD
 
-__all__ = ["SGD"]
+__all__ = ["SGD", "HeadThenBody", "PrivateSGD"]

@@ -26,6 +26,7 @@ class SGD(Local):
     """
 
     alternatives = (("epochs", "steps"),)
+    heeds_fairness = True
 
     lr: float = Field(0.1, gt=0, le=100, description="step size")
     epochs: int | None = Field(1, ge=1, le=1000, description="passes over a client's rows in a round")
@@ -51,7 +52,7 @@ class SGD(Local):
 
     def gives(self, world):
         extra = [block for correct in self.correct for block in correct.blocks(world)]
-        return Space((Block("update", world.sent.width), *extra))
+        return Space((Block("update", world.sent.width, shapes=world.layout.shapes_in(world.sent)), *extra))
 
     def steps_of(self, sizes, largest):
         batch = self.batch or max(largest, 1)
@@ -75,7 +76,8 @@ class SGD(Local):
         mine = replace(mine, own={name: rows[who] if mixed else rows for name, rows in mine.own.items()})
         start = start[who] if mixed and start.stride(0) else start
         mines = [mine.under(str(i)) for i in range(len(self.correct))]
-        walk = Walk(self, world, start, mines, lr)
+        told = None if cohort.told is None else cohort.told[who]
+        walk = Walk(self, world, start, mines, lr, told)
         lies = None if tamper is None else lambda x, y: tamper(x, y, who[:len(x)])
         pieces = batches(shards, cohort.ids[order], keys.cpu()[order], batch, total[order], world.dtype, POLL)
         walk.go(pieces, lies, stop)
@@ -86,6 +88,11 @@ class SGD(Local):
             own |= {f"{i}.{name}": rows[back] if mixed else rows for name, rows in kept.items()}
         loss = walk.loss / walk.taken.clamp(min=1)
         return Trained(walk.w[back] if mixed else walk.w, loss[back], extras, own)
+
+    def settle(self, world, value, memory, share):
+        for i, correct in enumerate(self.correct):
+            value = correct.settle(world, value, memory.under(str(i)), share)
+        return value
 
     def fold(self, world, value, memory, share):
         for i, correct in enumerate(self.correct):

@@ -3,5 +3,6 @@
 from .cnn import CNN
 from .logistic import Logistic
 from .mlp import MLP
+from .transformer import CharTransformer
 
-__all__ = ["CNN", "MLP", "Logistic"]
+__all__ = ["CNN", "MLP", "CharTransformer", "Logistic"]

@@ -5,6 +5,10 @@ from .dirichlet import Dirichlet
 from .iid import IID
 from .masked import Masked
 from .natural import Natural
+from .noisy import Noisy
+from .quantity import Quantity
 from .reuse import Reuse
+from .rotated import Rotated
+from .shards import Shards
 
-__all__ = ["ByGroup", "Dirichlet", "IID", "Masked", "Natural", "Reuse"]
+__all__ = ["IID", "ByGroup", "Dirichlet", "Masked", "Natural", "Noisy", "Quantity", "Reuse", "Rotated", "Shards"]

@@ -38,5 +38,8 @@ class Reuse(Partition):
     def assign(self, data, key):
         return self.of.assign(data, key)
 
+    def seen(self, data, owner, key):
+        return self.of.seen(data, owner, key)
+
     def holdings(self, data):
         return self.of.count(data)

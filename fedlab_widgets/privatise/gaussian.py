@@ -4,6 +4,7 @@ from .. import seeds
 from ..part import BadInput, part
 from ..slots import Privatise
 from .accountant import Ledger, noise_multiplier_for, suggested_delta
+from .clipping import central_notes, cut
 
 
 @part
@@ -36,20 +37,11 @@ class Gaussian(Privatise):
             raise BadInput(f"privatise = gaussian: {error}") from None
 
     def notes(self, ledger, clients, width, expected):
-        if ledger.delta >= 1 / clients:
-            yield (f"privatise.delta = {ledger.delta:.3g} is not below 1 / {clients} clients: a mechanism that "
-                   f"publishes one client's data whole could meet it; choose a delta below {1 / clients:.2g}")
-        if ledger.noise_multiplier == 0:
-            yield "privatise.noise_multiplier = 0 adds no noise: there is no privacy, and epsilon is infinite"
-        length = ledger.noise_multiplier * width**0.5 / max(expected, 1e-9)
-        if length > 1:
-            yield (f"the noise on the averaged update is about {length:.2g} times as long as the longest update "
-                   f"allowed, with {expected:.3g} clients expected a round: it may drown a single round; over many "
-                   "rounds what clients learn adds up and the noise partly cancels, and more clients a round help")
+        return central_notes(ledger, clients, width, expected)
 
-    def bound(self, rows):
-        return rows * (self.clip / rows.norm(dim=1, keepdim=True).clamp(min=1e-30)).clamp(max=1)
+    def bound(self, rows, mine):
+        return cut(rows, self.clip)
 
-    def noise(self, total, ledger, sensitivity, key):
+    def noise(self, total, ledger, sensitivity, key, mine):
         deviation = ledger.noise_multiplier * self.clip * sensitivity
         return total + deviation * seeds.normals(key.to(total.device), len(total), total.dtype)

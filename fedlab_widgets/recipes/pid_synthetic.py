@@ -1,9 +1,9 @@
 """Hamman and Dutta's synthetic set at two clients: the label nearly tells the group, so to be right is to be unfair.
 
 Where we differ from the released code (read, not run): there the set serves for the limits of accuracy, with 1000
-points, a logistic regression fitted at once, and three splits of which this is the first; the others are a change of
-the partition, to `by_group` with skew 0.92 and to `masked`. Here there are 10,000 points, because parts are read on a
-fifth of each client's rows, and the regression is learned by federated averaging.
+points, a logistic regression fitted at once, and three splits of which this is the first; the others are
+`pid-synthetic-skew` and `pid-synthetic-masked`. Here there are 10,000 points, because parts are read on a fifth of each
+client's rows, and the regression is learned by federated averaging.
 """
 
 from ..local import SGD

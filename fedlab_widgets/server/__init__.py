@@ -2,5 +2,6 @@
 
 from .adaptive import Adaptive
 from .apply import Apply
+from .momentum import Momentum
 
-__all__ = ["Adaptive", "Apply"]
+__all__ = ["Adaptive", "Apply", "Momentum"]

@@ -1,8 +1,9 @@
 """What is learned: data sets and their loss."""
 
 from .arrays import Arrays, from_arrays
+from .austen import Austen
 from .frame import from_file, from_frame
 from .shipped import Adult, Digits, Mnist
 from .synthetic import TwoGaussians
 
-__all__ = ["Adult", "Arrays", "Digits", "Mnist", "TwoGaussians", "from_arrays", "from_file", "from_frame"]
+__all__ = ["Adult", "Arrays", "Austen", "Digits", "Mnist", "TwoGaussians", "from_arrays", "from_file", "from_frame"]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -37,6 +38,27 @@ _FILES = {  # bytes and SHA-256, as in data/SOURCES.md
         4517,
         "b91679a0acfe4ba0e50a2437a903084cba1f5f92592b016a25a7dfd00455798b",
     ),
+    "austen/sense_sensibility.txt.gz": (
+        245131,
+        "b98e6534af4313bea0ac62ad565007aee27f8d8a4d2583d4000cf4bfc72ea205",
+    ),
+    "austen/pride_prejudice.txt.gz": (
+        248657,
+        "96c4f90d77b6be0fdea103138decbbf0ecd10b15eec26a5927c9fb459a90cc7e",
+    ),
+    "austen/mansfield_park.txt.gz": (
+        324746,
+        "84b7f4a6c606e833b5cebf68ce95bd60cd07193d09a2c51f0c7d8c41cb951909",
+    ),
+    "austen/emma.txt.gz": (324290, "20ec53e8cf90d81713c6c7cbd2622aebb147db64473eb11e6bce0d8e86c4cf74"),
+    "austen/northanger_abbey.txt.gz": (
+        161871,
+        "a427a192cf42da0d6e4d51a4e0958883d8b07b0575699539d3d30e5bb050eb86",
+    ),
+    "austen/persuasion.txt.gz": (
+        170876,
+        "323619e3e69a7d09e9179d3ba22ff53196c2cbf01810ce0eefc929ff5398e2f1",
+    ),
 }
 
 _ADULT = (
@@ -46,7 +68,18 @@ _ADULT = (
 _NUMERIC = {"age", "education-num", "capital-gain", "capital-loss", "hours-per-week"}
 # fnlwgt weighs the row in a census sample and says nothing of the person; education repeats education-num.
 _DROPPED = {"fnlwgt", "education", "income"}
-_GROUPS = ("sex", "race")
+_GROUPS = {"sex": ("sex",), "race": ("race",), "sex x race": ("sex", "race"), "age": ("age",)}   # and their columns
+_AGES = (25, 35, 50)
+_NOVELS = {   # in the order of publication
+    "Sense and Sensibility": "austen/sense_sensibility.txt.gz",
+    "Pride and Prejudice": "austen/pride_prejudice.txt.gz",
+    "Mansfield Park": "austen/mansfield_park.txt.gz",
+    "Emma": "austen/emma.txt.gz",
+    "Northanger Abbey": "austen/northanger_abbey.txt.gz",
+    "Persuasion": "austen/persuasion.txt.gz",
+}
+_CHAPTER = re.compile(r"^(?:CHAPTER|Chapter) (?:[IVXL]+|[0-9]+)$", re.M)
+_NOT_HERS = re.compile(r"^(?:VOLUME [IVX]+|FINIS|Finis|THE END)$|^A NOTE ON THE TEXT$.*", re.M | re.S)
 
 
 class DataError(BadInput):
@@ -84,10 +117,10 @@ def read_adult(sensitive: str = "sex", withhold: bool = True) -> Table:
 
     y is 1 for an income above 50 000 dollars a year. Numbers are standardised with the mean and deviation of
     the training rows; categories are one-hot, as found in the training rows, with "?" as "unknown". `groups`
-    always holds sex (0 Female, 1 Male) and race (0 Amer-Indian-Eskimo, 1 Asian-Pac-Islander, 2 Black, 3 Other
-    and 4 White).
+    always holds sex (0 Female, 1 Male), race (0 Amer-Indian-Eskimo, 1 Asian-Pac-Islander, 2 Black, 3 Other
+    and 4 White), both crossed (sex x race: 10 groups) and age in ranges (below 25, 35, 50, and from 50).
 
-    sensitive: "sex" or "race"; withhold: leave that attribute's columns out of x. Other columns still tell of
+    sensitive: one of these; withhold: leave that attribute's columns out of x. Other columns still tell of
     it: relationship has Husband and Wife. Raises ValueError for another attribute, DataError for a bad file.
     """
     if sensitive not in _GROUPS:
@@ -100,7 +133,7 @@ def read_adult(sensitive: str = "sex", withhold: bool = True) -> Table:
 
     blocks, features = [], []
     for name in _ADULT:
-        if name in _DROPPED or (withhold and name == sensitive):
+        if name in _DROPPED or (withhold and name in _GROUPS[sensitive]):
             continue
         if name in _NUMERIC:
             blocks.append(_standardised(np.array(list(map(float, table[name]))), is_test)[:, None])
@@ -109,7 +142,11 @@ def read_adult(sensitive: str = "sex", withhold: bool = True) -> Table:
             codes, values = _codes(table[name], rows)
             blocks.append(codes[:, None] == np.arange(len(values)))
             features += [f"{name}={value}" for value in values]
-    groups = {name: _codes(table[name], rows) for name in _GROUPS}
+    groups = {name: _codes(table[name], rows) for name in ("sex", "race")}
+    (sex, sexes), (race, races) = groups.values()
+    groups["sex x race"] = sex * len(races) + race, tuple(f"{a}, {b}" for a in sexes for b in races)
+    ranges = ("below 25", "25 to 34", "35 to 49", "50 and over")
+    groups["age"] = np.searchsorted(_AGES, np.array(list(map(int, table["age"]))), side="right"), ranges
     return Table(
         x=np.concatenate(blocks, axis=1, dtype=np.float32),
         y=np.array([income.startswith(">50K") for income in table["income"]], dtype=np.int64),
@@ -155,6 +192,21 @@ def read_digits() -> Table:
         test[rows[: round(len(rows) / 5)]] = True
     x = _standardised(digits.images[:, None], test)
     return Table(x.astype(np.float32), digits.target.astype(np.int64), test, labels=tuple("0123456789"))
+
+
+def read_austen() -> dict[str, tuple[str, ...]]:
+    """Six novels of Jane Austen by title, in the order of publication: the texts of their chapters, 269 in all.
+
+    Lines are joined into paragraphs, with a space for every run of blanks and a line break between paragraphs. Left out
+    are headings of chapters and volumes, what stands before the first chapter, "Finis" and "The End", and the
+    editor's note at the end of Northanger Abbey. Raises DataError for a bad file.
+    """
+    return {title: tuple(map(_paragraphs, _CHAPTER.split(_NOT_HERS.sub("", _read(name).decode()))[1:]))
+            for title, name in _NOVELS.items()}
+
+
+def _paragraphs(text: str) -> str:
+    return "\n".join(" ".join(lines.split()) for lines in re.split(r"\n\s*\n", text.strip()))
 
 
 def _adult_fields(name: str, skip: int = 0) -> list[str]:

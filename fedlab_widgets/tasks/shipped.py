@@ -30,7 +30,8 @@ class Adult(Classification):
     Raises BadInput when the file is missing or damaged. Source: Becker & Kohavi 1996, doi 10.24432/C5XW20, CC BY 4.0.
     """
 
-    sensitive: Literal["sex", "race"] = Field("sex", description="the attribute whose groups are compared")
+    sensitive: Literal["sex", "race", "sex x race", "age"] = Field(
+        "sex", description="the attribute whose groups are compared; age in four ranges")
     withhold: bool = Field(True, description="whether the model is not given that attribute")
 
     def load(self):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import ipywidgets as w
 import numpy as np
 
-from ..audit import audit
+from ..audit import Audit, audit
 from ..part import BadInput
 from ..tasks.readers import read_adult
 from . import guess
+from .audit_groups import Groups
+from .audit_keep import Summary, pictures
 from .data_html import LOOK
 from .data_words import HERE, WORDS
 from .file_chooser import FileChooser, Status, choice, chosen, offer
@@ -25,18 +28,21 @@ ROLES = {   # what a control is called, and the word its "?" says
 MADE_UP = 5   # clients where no column names any
 ABOUT = ("Predictions that were made elsewhere, one row a person: who was given the favourable answer? Nothing is "
          "trained.")
+SLOW = "Reading: what chance reaches takes a moment with three groups or more …"
 EXAMPLE = ("An example: 2,000 people of the US census of 1994 (Adult, test rows) and the answers of a logistic "
            "regression trained on others just now. The five sites are made up: sites 1 and 2 were given mostly women. "
            "Press Read the predictions.")
 
 
 class AuditTab(w.VBox):
-    """Choose a table of predictions, say which column is what, read it. `panel` is the `WhatIf` of the last reading.
+    """Choose a table of predictions, say which column is what, read it; save a summary of it.
 
-    Rows with a gap in one of the columns are left out, and counted.
+    `audit` is the last one and `panel` its `WhatIf`. Rows with a gap in one of the columns are left out, and counted.
+    out: the folder for summaries (`./runs/audits`).
     """
 
-    def __init__(self):
+    def __init__(self, out: str | Path | None = None):
+        self.audit: Audit | None = None
         self.panel: WhatIf | None = None
         self._quiet, self._mutex = False, threading.RLock()
         wide = w.Layout(width="auto", min_width="0")
@@ -45,6 +51,8 @@ class AuditTab(w.VBox):
                                 tooltip="Make a small table of predictions from data that come with the lab")
         self.example.on_click(lambda _: self.chooser.status.work(self.try_example, "Making an example …"))
         self.controls = {role: choice(called, wide) for role, (called, _) in ROLES.items()}
+        self.groups = Groups(ROLES["group"][0], wide)
+        self.controls["group"] = self.groups.columns[0]
         for role in ("outcome", "prediction"):
             self.controls[role].observe(self._values, "value")
         self.button = w.Button(description="Read the predictions", icon="balance-scale", button_style="primary",
@@ -52,8 +60,9 @@ class AuditTab(w.VBox):
                                layout=w.Layout(width="auto", align_self="flex-start"))
         self.button.on_click(lambda _: self.status.work(self.read, "Reading …"))
         self.status, self.result = Status(layout=wide), w.VBox(layout=w.Layout(width="100%", margin="12px 0 0"))
-        rows = [explained(self.controls[role], WORDS[word], name=word).add_class("fl-field")
-                for role, (_, word) in ROLES.items()]
+        self.summary = Summary(out)
+        rows = [self.groups if role == "group" else explained(self.controls[role], WORDS[word], name=word).add_class(
+            "fl-field") for role, (_, word) in ROLES.items()]
         self.below = w.VBox([*rows, self.status, explained(self.button, WORDS["reading"], name="reading")],
                             layout=w.Layout(width="auto", display="none"))
         about = w.HTML(f"{LOOK}<p>{ABOUT} <b>{HERE}</b></p>", layout=wide)
@@ -65,24 +74,39 @@ class AuditTab(w.VBox):
     def read(self) -> None:
         """What the button does. Raises BadInput where the columns cannot be read so."""
         with self._mutex:
-            frame, roles = self.chooser.frame, {role: chosen(c) for role, c in self.controls.items()}
+            frame, name = self.chooser.frame, self.chooser.name
+            roles = {role: chosen(c) for role, c in self.controls.items()}
         if frame is None:
             raise BadInput("no table was read yet; choose a file, or try the example")
-        good, named = roles.pop("favourable"), [*roles.values()]
+        good = roles.pop("favourable")
+        roles["group"], bins = self.groups.chosen()
+        groups = roles["group"] if isinstance(roles["group"], list) else [roles["group"]]
+        named = [roles["outcome"], roles["prediction"], *groups, roles["client"]]
         if any(named.count(roles[role]) > 1 for role in ("outcome", "prediction")):
             raise BadInput("what happened and what was predicted need columns of their own; choose another column for "
                            f"one of those that are {roles['prediction']!r} or {roles['outcome']!r} now")
         _must_be_labels(frame[roles["prediction"]])
         used = frame[[c for c in dict.fromkeys(named) if c is not None]].dropna()
+        if not len(used):
+            raise BadInput("every row has a gap in one of these columns, so that none is left to read; choose other "
+                           "columns, or fill the gaps")
         said = f"{len(frame) - len(used):,} of {len(frame):,} rows have a gap in these columns and are left out. "
         said = said if len(used) < len(frame) else ""
         if roles["client"] is None:
             roles["client"] = "made-up client"
             used = used.assign(**{"made-up client": np.random.default_rng(0).integers(1, MADE_UP + 1, len(used))})
             said += f"No client column: the rows are dealt at random to {MADE_UP} made-up clients."
-        panel = WhatIf.of(audit(used, **roles, favourable=good))
+        try:
+            told = audit(used, **roles, bins=bins, favourable=good)
+        except BadInput as error:
+            raise BadInput(_without_python(str(error))) from None
+        if len(told.groups) > 2:
+            self.status.say(SLOW)
+        panel = WhatIf.of(told)
         with self._mutex:
-            self.panel, self.result.children = panel, (panel,)
+            self.audit, self.panel = told, panel
+            self.summary.show(told, name)
+            self.result.children = (self.summary, panel, *pictures(told))
         self.status.say(said)
 
     def try_example(self) -> None:
@@ -96,12 +120,15 @@ class AuditTab(w.VBox):
             self._quiet, taken = True, []
             for role in ("prediction", "outcome", "group", "client"):
                 found = guess.guess(frame, role, tuple(taken))
-                offer(self.controls[role], frame.columns, found, none=role == "client")
+                if role == "group":
+                    self.groups.offer(frame, found)
+                else:
+                    offer(self.controls[role], frame.columns, found, none=role == "client")
                 taken.append(self.controls[role].value)
             self._quiet = False
             self._values()
             self.below.layout.display = None
-            self.result.children, self.panel = (), None
+            self.result.children, self.panel, self.audit = (), None, None
             self.status.say("")
 
     def _values(self, _=None) -> None:
@@ -122,6 +149,16 @@ def _answers(column) -> list:
     except TypeError:   # lists and the like
         return []
     return held if len(held) <= guess.MOST_LABELS else []
+
+
+def _without_python(text: str) -> str:
+    """What `audit` says of groups, in the words of the tab: ranges are a field there, and where they help it is open.
+
+    >>> _without_python("bins = 1: from 2 to 10 ranges can be compared")
+    'ranges = 1: from 2 to 10 ranges can be compared'
+    """
+    text = text.partition(", or cut numbers into ranges, e.g. bins")[0]
+    return text.replace("bins = ", "ranges = ").replace("widen bins", "widen ranges")
 
 
 def _must_be_labels(column) -> None:

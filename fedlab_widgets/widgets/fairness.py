@@ -16,7 +16,9 @@ from functools import cached_property
 
 import numpy as np
 
+from ..evaluate import private_tables
 from ..evaluate.pid import MOST_GROUPS, Disparity, chance, decompose
+from ..evaluate.private_tables import Private
 from ..part import BadInput
 
 FEW = 20          # rows of a group in a client below which a gap counts for a direction only if its interval is clear
@@ -28,6 +30,8 @@ MEANS = {"redundant": "what predictions tell about the group and the client tell
 WHOSE = "No client trained on these rows. The board's test accuracy is on other rows: those of the test set."
 TABLES = ("The three parts need one table per client. Plain secure aggregation, which reveals nothing but sums, "
           "suffices for the global disparity, not for them.")
+NOISY = ("Read from noisy tables: the parts, global and local disparity, what chance and noise reach. Rates, gaps and "
+         "accuracies, here and elsewhere in the lab, are of the true counts: they are not protected.")
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class Atom:
     """A part of the disparity in bits: plug-in, corrected for sample size, and what it would be by chance.
 
     `low` to `high` is the band of `evaluate.pid.chance`, as in the record of a run: `high` is what chance reaches. NaN
-    where it has not been drawn.
+    where it has not been drawn. Of noisy tables `corrected` is NaN, and the band is that of `private_tables.chance`.
     """
 
     name: str
@@ -111,6 +115,7 @@ class Reading:
     `held_out`: whether the n rows are a run's, that no client trained on; else they are whatever was handed over.
     `gap` is the largest over the pairs of groups, larger rate first; `data_gap` the same pair and order in the labels.
     `global_disparity` is read from the whole-number sums over clients, so that who holds whom cannot move its last bit.
+    private: how noisy tables were released, where parts and disparities are read from those; all else is of the counts.
     """
 
     groups: tuple[str, ...]
@@ -126,6 +131,12 @@ class Reading:
     global_disparity: float
     disparity: Disparity
     held_out: bool = False
+    private: Private | None = None
+
+    @property
+    def reaches(self) -> str:
+        """What a band is, in words that its upper end completes."""
+        return "chance and noise reach" if self.private else "chance reaches"
 
     @property
     def rows(self) -> str:
@@ -135,7 +146,12 @@ class Reading:
     @property
     def sentences(self) -> tuple[str, ...]:
         """The reading in words, the message first; the last one is about what it takes."""
-        return (*self.message, *([WHOSE] if self.held_out else []), *self.in_bits, TABLES)
+        return (*self.message, *([WHOSE] if self.held_out else []), *self.in_bits, *self.spent, TABLES)
+
+    @property
+    def spent(self) -> tuple[str, ...]:
+        """What noisy tables have cost and what they do not cover; nothing where parts are read from the counts."""
+        return (self.private.statement, NOISY) if self.private else ()
 
     @cached_property
     def message(self) -> tuple[str, ...]:
@@ -152,13 +168,14 @@ class Reading:
 
 
 def read(counts, groups: Sequence, labels: Sequence, favourable: int, clients: Sequence | None = None,
-         draws: int = 200, seed: int = 0, held_out: bool = False) -> Reading:
+         draws: int = 200, seed: int = 0, held_out: bool = False, private: Private | None = None) -> Reading:
     """A `Reading` of counts [client, group, label, prediction], whole numbers.
 
     favourable: which label is good to get, an index. clients: their names (default 0, 1, …). draws: tables a band is
-    made from, 0 for none: parts are then shown without. held_out: whether the rows are a run's that no client trained
-    on. Bands are those of `evaluate.pid.chance`; with the defaults, those that a run records.
-    Raises BadInput for tables of another form, fewer than two groups with rows, more than ten groups, no such label.
+    made from, 0 for none: parts are then shown without. held_out: whether the rows are a run's, held out from training.
+    Bands are those of `evaluate.pid.chance`; with the defaults, those that a run records. private: how a run released
+    its tables (`evaluate.decomposition.private_of`); parts, disparities and bands are then of those. Raises BadInput
+    for other tables, fewer than two groups with rows, more than ten, no such label, and when noise leaves nobody.
 
     >>> told = read([[[[40, 10], [0, 0]], [[20, 30], [0, 0]]]], ("A", "B"), ("no", "yes"), favourable=1)
     >>> told.gap.first.group, round(told.gap.points, 1), round(told.gap.low, 1), round(told.gap.high, 1)
@@ -174,14 +191,19 @@ def read(counts, groups: Sequence, labels: Sequence, favourable: int, clients: S
     people = whole.sum((1, 2))
     overall, real = (_rates(names, people, k.sum(1)) for k in (whole[:, :, favourable], whole[:, favourable]))
     table = counts.sum(2).transpose(1, 2, 0)      # [group, prediction, client]
-    found = decompose(table)
-    reached = chance(table, draws, seed) if draws else dict.fromkeys(ATOMS, (math.nan, math.nan))
+    try:
+        released = private and private.release(table)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+    seen = released.probabilities if private else table
+    found, band = decompose(seen), private_tables.chance if private else chance
+    reached = band(released or table, draws, seed) if draws else dict.fromkeys(ATOMS, (math.nan, math.nan))
     return Reading(
         names, labels[favourable], int(counts.sum()), float(np.einsum("gll->", whole) / whole.sum()),
         gap(overall[first], overall[second]), gap(real[first], real[second]), overall, real,
         tuple(Client(i, r, gap(r[first], r[second])) for i, r in zip(ids, of, strict=True)),
-        tuple(Atom(a, getattr(found, a), getattr(found.corrected, a), *reached[a]) for a in ATOMS),
-        decompose(table.sum(2, keepdims=True)).global_disparity, found, held_out)
+        tuple(Atom(a, getattr(found, a), getattr(found.corrected, a, math.nan), *reached[a]) for a in ATOMS),
+        decompose(seen.sum(2, keepdims=True)).global_disparity, found, held_out, private)
 
 
 def gap(first: Rate, second: Rate) -> Gap | None:
@@ -303,11 +325,11 @@ def part(r: Reading, atom: Atom) -> str:
     """One part in bits against its band; where it is above, what it is and, from the gaps, what it does not settle."""
     name = f"{atom.name.capitalize()}: {bits(atom.bits)} bits"
     if not atom.known:
-        return f"{name}; what chance reaches is not drawn yet."
+        return f"{name}; what {r.reaches} is not drawn yet."
     if not atom.above:
-        reach = f" (chance reaches {bits(atom.high)})" if atom.high > 1e-9 else ""
+        reach = f" ({r.reaches} {bits(atom.high)})" if atom.high > 1e-9 else ""
         return f"{name} cannot be told from zero with n = {r.n:,}{reach}."
-    text = f"{name}, chance reaches {bits(atom.high)}: {MEANS[atom.name]}."
+    text = f"{name}, {r.reaches} {bits(atom.high)}: {MEANS[atom.name]}."
     if atom.name == "unique" or len(r.clients) < 2:
         return text
     open_ = {"redundant": "It does not speak of gaps inside clients; those were counted above: ",
@@ -334,8 +356,7 @@ def withheld(task, attribute: str | None = None, rows: int = 5000, seed: int = 0
     """How well the columns given to the model reveal the group, in a sentence; measured on test rows.
 
     task: a task, or the `Data` it loads. attribute: what to call the group (default: the task's `sensitive`). A
-    logistic regression learns from at most `rows` training rows. Takes about a second. Raises BadInput without two
-    groups.
+    logistic regression learns from at most `rows` training rows. Takes a second. Raises BadInput without two groups.
     """
     data = task.load() if hasattr(task, "load") else task
     name = str(attribute or getattr(task, "sensitive", "the group"))

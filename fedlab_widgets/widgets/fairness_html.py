@@ -13,6 +13,7 @@ import math
 from .fairness import METHOD, TABLES, WHOSE, Atom, Gap, Rate, Reading, bits, percent, signed, span
 
 MOST_ROWS = 40   # clients shown in a table
+UNPROTECTED = "True counts, not protected."   # beside figures that are not read from noisy tables
 IDS = itertools.count()   # patterns of several readings on a page need names of their own
 STYLE = """<style>
 .fl-fair{--ink:var(--jp-content-font-color1,var(--vscode-editor-foreground,#1a1a1a));--ground:var(--jp-layout-color0,
@@ -47,8 +48,9 @@ def page(reading: Reading, scale: float | None = None) -> str:
 def standing(reading: Reading) -> str:
     """What no split can move: the gap, how often the model is right, and the table over everybody."""
     where = "on held-out rows" if reading.held_out else "in these rows"
-    figures = ((f"accuracy {where}", _safe(percent(reading.accuracy))),
-               ("global disparity", f"{reading.global_disparity:.4f} bits"))
+    figures = [(f"accuracy {where}", _safe(percent(reading.accuracy)))]
+    if not reading.private:   # noise on another split is other noise, and moves it
+        figures.append(("global disparity", f"{reading.global_disparity:.4f} bits"))
     each = "".join(f"<span>{name} <b>{value}</b></span>" for name, value in figures)
     return STYLE + framed(f"{headline(reading)}<p class=figures>{each}</p>{overall(reading)}")
 
@@ -73,6 +75,7 @@ def said(r: Reading) -> str:
 
 def headline(r: Reading) -> str:
     whose = f"<small>{WHOSE}</small>" if r.held_out else ""
+    whose += f"<small>{UNPROTECTED}</small>" if r.private else ""
     return (f"<p><span class=big>{signed(r.gap.points)}</span> percentage points, {_safe(r.gap.first.group)} − "
             f"{_safe(r.gap.second.group)} in being predicted “{_safe(r.favourable)}”<small>{span(r.gap)} ({METHOD}); "
             f"n = {r.n:,}{' held-out rows' if r.held_out else ''}</small>{whose}</p>")
@@ -115,7 +118,8 @@ def by_client(r: Reading) -> str:
     axis += "".join(f"<text x={x} y=11 text-anchor={a}>{t}</text>" for x, a, t in
                     ((0, "start", f"−{wide}"), (46, "middle", 0), (92, "end", f"+{wide}"))) + "</svg>"
     return ("<div class=wide tabindex=0 role=group aria-label='Clients'><table><caption>"
-            f"“{_safe(r.favourable)}” predicted, client by client{more}</caption><thead><tr>"
+            f"“{_safe(r.favourable)}” predicted, client by client{more}"
+            f"{f'<small>{UNPROTECTED}</small>' if r.private else ''}</caption><thead><tr>"
             f"<th scope=col>client{head}<th scope=col>"
             f"{_safe(r.gap.first.group)} − {_safe(r.gap.second.group)}<small>points, 95 %</small><th scope=col>{axis}"
             f"</thead><tbody>{rows}</table></div>")
@@ -153,15 +157,21 @@ def parts(r: Reading, scale: float | None) -> str:
     shapes += [f"<text x=206 y=196>0</text><text x=468 y=196 text-anchor=end>{full:.2g} bits</text>",
                _bracket("global", r.global_disparity, edge[0], edge[2], 58),
                _bracket("local", r.disparity.local_disparity, edge[1], edge[3], 121)]
-    told = ", ".join(f"{a.name} {bits(a.bits)} bits ({bits(a.corrected)} less small-sample bias)"
-                     + (f", chance reaches {bits(a.high)}" if a.known else "")
+    told = ", ".join(f"{a.name} {bits(a.bits)} bits"
+                     + ("" if r.private else f" ({bits(a.corrected)} less small-sample bias)")
+                     + (f", {r.reaches} {bits(a.high)}" if a.known else "")
                      for a in r.atoms)
+    explain = "chance and noise explain" if r.private else "chance explains"
+    spent, account = "", ""
+    if r.private:
+        spent = f"<p class=figures><span>epsilon spent on tables <b>{r.private.spent:.3g}</b></span></p>"
+        account = f"<p><small>{' '.join(map(_safe, r.spent))}</small></p>"
     whole = sum(-a.n / r.n * math.log2(a.n / r.n) for a in r.rates if a.n)
     return ("<p><b>Global and local disparity</b><small>0 bits: predictions tell nothing about the group; "
-            f"{whole:.2f} bits: they tell it fully. Hatched: what chance explains. Dashed outline: not told from 0."
-            "</small></p><div class=wide tabindex=0 role=group aria-label='Parts of the disparity'>"
+            f"{whole:.2f} bits: they tell it fully. Hatched: what {explain}. Dashed outline: not told from 0."
+            f"</small></p>{spent}<div class=wide tabindex=0 role=group aria-label='Parts of the disparity'>"
             f"<svg class=atoms viewBox='0 0 500 204' role=img aria-label='{told}'><defs>{defs}</defs>"
-            f"{''.join(shapes)}</svg></div>")
+            f"{''.join(shapes)}</svg></div>{account}")
 
 
 def _strip(atom: Atom, full: float, uid: str, middle: float, y: float) -> str:

@@ -76,6 +76,8 @@ class Section:
             return ", ".join(words.settings(value, everything=True)) if by_hand else ""
         if isinstance(value, Spec) and not isinstance(value, Part):
             return ", ".join(words.settings(value, skip=self.host.placed(path)))
+        if value == () or value is None and len(self.paths) > 1:
+            return ""   # what is not there goes without saying, beside what is
         if isinstance(value, (Part, tuple)) or value is None:
             said = words.brief(value, everything=field is not None and field.default is None)
             alone = len(self.paths) == 1 or "." in path   # the section's title says what it is

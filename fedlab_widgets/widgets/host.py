@@ -14,11 +14,12 @@ from ..spec import Experiment
 from . import words
 
 # What a method decides. The task stays the user's; of the partition only what the recipe cannot do without.
-METHOD = ("partition", "schedule", "distribute", "local", "encode", "privatise", "aggregate", "server")
+METHOD = ("partition", "schedule", "distribute", "fairness", "local", "personalise", "encode", "privatise",
+          "aggregate", "server")
 
 # Where fields stand; "task.*" are the fields of the chosen part. What is named nowhere is in Advanced.
 OPENING = ("task", "partition", "method", "rounds")
-SECTIONS = {"Fairness": ("task.*", "evaluate.readings"), "Privacy": ("privatise",),
+SECTIONS = {"Fairness": ("task.*", "fairness", "evaluate.readings"), "Privacy": ("privatise",),
             "Communication": ("encode", "distribute"), "Attacks": ("attack",), "Advanced": ()}
 
 

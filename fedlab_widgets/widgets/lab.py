@@ -164,7 +164,7 @@ class Lab(w.VBox):
         """The audit is made when its tab is opened for the first time."""
         pages = list(self.panels.children)
         if self.panels.selected_index == 1 and not isinstance(pages[1], AuditTab):
-            pages[1] = AuditTab()
+            pages[1] = AuditTab(Path(self.out) / "audits" if self.out else None)
             self.panels.children = pages
 
     @said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..evaluate.decomposition import private_of
 from ..part import BadInput
 from . import fairness
 
@@ -32,9 +33,9 @@ def panel(run, name: str):
 def reading(run, draws: int = 200) -> fairness.Reading:
     """The gaps and parts of a run's last held-out counts; draws: tables a band is made from, 0 for none.
 
-    Raises BadInput without groups, a favourable label or recorded counts.
+    Raises BadInput without groups, a favourable label or recorded counts, and when noise leaves nobody in the tables.
     """
     from .what_if import of_run
 
     counts, groups, labels, favourable, ids = of_run(run)
-    return fairness.read(counts, groups, labels, favourable, ids, draws=draws, held_out=True)
+    return fairness.read(counts, groups, labels, favourable, ids, draws=draws, held_out=True, private=private_of(run))

@@ -11,7 +11,9 @@ from threading import Thread
 import ipywidgets as w
 from IPython.display import HTML, display
 
+from ..evaluate.decomposition import private_of
 from ..evaluate.pid import decompose
+from ..evaluate.private_tables import Private
 from ..events import Evaluated, Started
 from ..part import BadInput
 from ..partition import IID, ByGroup, Dirichlet, Masked, Natural
@@ -83,15 +85,16 @@ class WhatIf(w.VBox):
 
     What stands still is on top, then the split, then what moves. groups, labels, favourable (an index) and clients as
     in `fairness.read`. on_train(partition_part) is called by the button "Train on this split", which is hidden without
-    it. own: whether each client's rows were predicted by its own model. held_out: as in `fairness.read`. `reading`,
+    it. own: whether each client's rows were predicted by its own model. held_out and private: as in `fairness.read`;
+    tables of another split get the same noise, so that they are what a release would have shown of it. `reading`,
     `partition` and `frozen` hold what is shown. Raises BadInput as `fairness.read` does.
     """
 
     def __init__(self, counts, groups, labels, favourable: int, clients=None,
                  on_train: Callable[[object], None] | None = None, seed: int = 0, own: bool = False,
-                 held_out: bool = False):
+                 held_out: bool = False, private: Private | None = None):
         self.frozen, self.on_train, self.seed = Frozen(counts, groups, labels, favourable, clients), on_train, seed
-        self.held_out = held_out
+        self.held_out, self.private = held_out, private
         self.reading: fairness.Reading | None = None
         self._draws = max(20, min(DRAWS, 10_000 // len(self.frozen.counts)))    # a slider must not wait
         self._timer: asyncio.TimerHandle | None = None
@@ -134,7 +137,8 @@ class WhatIf(w.VBox):
         """
         if hasattr(source, "events"):
             return cls(*of_run(source), on_train=on_train, seed=source.experiment.seed,
-                       own=type(source.experiment.distribute).kept is not Distribute.kept, held_out=True)
+                       own=type(source.experiment.distribute).kept is not Distribute.kept, held_out=True,
+                       private=private_of(source))
         return cls(source.counts, source.groups, source.labels, source.favourable, source.clients, on_train=on_train)
 
     @property
@@ -180,7 +184,7 @@ class WhatIf(w.VBox):
         counts = f.counts if self.choice.value == AS_IS else f.split(partition, self.seed)
         names = f.clients if len(counts) == len(f.clients) else None
         self.reading = fairness.read(counts, f.groups, f.labels, f.favourable, names, draws=draws,
-                                     held_out=self.held_out)
+                                     held_out=self.held_out, private=self.private)
         self.view.value = fairness_html.moving(self.reading, self._scale[self.choice.value])
 
     def picture(self) -> str:

@@ -19,12 +19,13 @@ from .glossary import ALSO, GLOSSARY, Word
 # Which term a field is about. Keys are `slot.field` for parts, and the field's own name for the experiment.
 TERMS = {"partition": "non-iid", "partition.clients": "client", "partition.alpha": "dirichlet alpha",
          "partition.skew": "skew", "partition.lam": "masked", "rounds": "round", "local.epochs": "local epoch",
-         "task.withhold": "withheld", "privatise": "epsilon", "privatise.epsilon": "epsilon",
+         "task.withhold": "withheld", "task.context": "context", "privatise": "epsilon", "privatise.epsilon": "epsilon",
          "privatise.delta": "delta", "privatise.clip": "clipping", "encode": "codec", "aggregate": "aggregator",
          "attack": "liar", "attack.liars": "liar", "method": "method"}
 
 LABELS = {"task": "data set", "net": "model", "schedule": "who takes part", "distribute": "clients start from",
-          "local": "local training", "encode": "codec", "privatise": "privacy", "aggregate": "aggregator",
+          "local": "local training", "encode": "codec", "privatise": "privacy", "fairness": "remedies",
+          "personalise": "own models", "aggregate": "aggregator",
           "evaluate.every": "read every … rounds", "evaluate.clients": "clients read", "evaluate.readings": "readings",
           "name": "name of the run", "partition.lam": "lambda", "local.lr": "step size", "server.lr": "server step",
           "task.sensitive": "compare groups by", "task.withhold": "withhold it from the model",
@@ -35,7 +36,10 @@ LABELS = {"task": "data set", "net": "model", "schedule": "who takes part", "dis
 
 SAYS = {"task": "the rows and what is to be learned from them", "net": "the model that learns",
         "partition": "how the rows are dealt out to the clients", "schedule": "who takes part in a round, and when",
-        "distribute": "what clients start a round from", "local": "how a client trains on its own rows",
+        "distribute": "what clients start a round from",
+        "fairness": "what is done so that groups are treated alike",
+        "personalise": "what each client learns for itself and uses in the end",
+        "local": "how a client trains on its own rows",
         "encode": "what really goes over the wire", "attack": "what lying clients do",
         "privatise": "how one client's influence is bounded and hidden", "aggregate": "how the server combines rows",
         "server": "how the server turns the combined row into a new model", "sampler": "who is asked in a round",
@@ -57,6 +61,8 @@ SENTENCES = {
     "local.momentum": "Momentum is the share of the last step that is kept and added to the next one.",
     "local.lr_end": "The share of the step size that is left in the last round, if it falls over the rounds.",
     "local.correct": "A correction changes local steps so that clients that disagree do not drift apart.",
+    "personalise": "A client may use a model of its own, beside the one that all train together.",
+    "fairness": "A remedy changes what clients learn, or what they count, so that groups are treated alike.",
     "privatise.noise_multiplier": "The noise added to the sum, in units of the clip: more noise is more private.",
     "aggregate.weights": "How much a client counts in the average: by its rows, all the same, or by rows up to a cap.",
     "server": "The server turns the combined update into the next model.",

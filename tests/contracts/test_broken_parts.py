@@ -102,7 +102,7 @@ def test_a_part_that_looks_at_its_neighbours_in_the_chunk(broken_by):
 
         central = False
 
-        def client(self, rows, keys):
+        def client(self, rows, keys, ledger):
             return rows / len(rows)
 
         def ledger(self, sampling, clients, rounds):
@@ -116,7 +116,7 @@ def test_a_part_that_looks_at_its_neighbours_in_the_chunk(broken_by):
 
 
 def test_a_part_that_keeps_state_on_its_class(broken_by):
-    class Momentum(Server):
+    class Lingering(Server):
         """Half of the last step is taken again.
 
         step: model [P]. Raises nothing. Source: this test.
@@ -128,9 +128,9 @@ def test_a_part_that_keeps_state_on_its_class(broken_by):
             self.last[0] = value["update"].mean() + self.last[0] / 2
             return state.model + world.sent.put(value["update"]) + self.last[0], memory
 
-    assert "class" in broken_by(Momentum, "untouched")
+    assert "class" in broken_by(Lingering, "untouched")
     with pytest.raises(ContractBroken, match="'repeat'"):
-        fl.check_part(Momentum, only="repeat")
+        fl.check_part(Lingering, only="repeat")
 
 
 def test_a_part_that_keeps_state_where_a_snapshot_does_not_reach(broken_by):

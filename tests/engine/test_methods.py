@@ -8,14 +8,18 @@ import pytest
 
 import fedlab_widgets as fl
 from fedlab_widgets import phrases
-from fedlab_widgets.recipes import BOOK
 
 FEW = {"dp-fedavg": {"partition.clients": 200}}
+ADDS = {"pid-iid": "evenly and at random", "pid-sex-skew": "a share of 0.92 of each group",
+        "pid-masked": "whose label and group agree", "fedavg": "weighted by training rows",
+        "fedprox": "proximal term, mu = 0.01", "scaffold": "control variates",
+        "fedadam": "FedAdam", "dp-fedavg": "Poisson sampling, q = 0.1", "local-only": "clients’ own models",
+        "centralised": "One client held all other rows"}
 
 
-@pytest.fixture(scope="module", params=[name for name in BOOK if isinstance(fl.recipe(name).task, fl.Adult)])
+@pytest.fixture(scope="module", params=ADDS)
 def run(request, tmp_path_factory):
-    """Each recipe for two rounds."""
+    """Recipes of every kind for two rounds; tests/recipes holds every recipe to the words of its parts."""
     e = fl.recipe(request.param).changed(rounds=2, **FEW.get(request.param, {}))
     with pytest.warns(UserWarning) if request.param == "dp-fedavg" else _quiet():
         return fl.run(e, out=tmp_path_factory.mktemp(request.param) / "run", progress=False)
@@ -42,13 +46,8 @@ def test_every_recipe_is_told(run):
 
 
 def test_what_a_recipe_adds_is_in_the_words(run):
-    due = {"pid-iid": "evenly and at random", "pid-sex-skew": "a share of 0.92 of each group",
-           "pid-masked": "whose label and group agree", "fedavg": "weighted by training rows",
-           "fedprox": "proximal term, mu = 0.01", "scaffold": "control variates",
-           "fedadam": "FedAdam", "dp-fedavg": "Poisson sampling, q = 0.1", "local-only": "clients’ own models",
-           "centralised": "One client held all other rows"}
     text = run.methods_text()
-    found = {name for name, words in due.items() if words in text}
+    found = {name for name, words in ADDS.items() if words in text}
     assert run.experiment.name in found
     assert found - {"fedavg"} <= {run.experiment.name}
 

@@ -1,12 +1,16 @@
 """Readings of made-up tables."""
 
 import math
+from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 
 import fedlab_widgets as fl
+from fedlab_widgets.evaluate.decomposition import private_of
 from fedlab_widgets.evaluate.measure import measure
+from fedlab_widgets.evaluate.private_tables import chance, release
 from fedlab_widgets.plan import begin
 from fedlab_widgets.slots import Tables
 
@@ -74,6 +78,80 @@ def test_decomposition_of_two_extremes():
         found = fl.Decomposition().read(tables(counts))
         names = ("global_disparity", "local_disparity", "unique", "redundant", "masked")
         assert [found[n] for n in names] == pytest.approx(bits, abs=1e-9)
+
+
+# --- noisy tables ---------------------------------------------------------------------------------------------------
+
+
+def noisy(epsilon=1.0, **fields):
+    """Ten clients of 40 rows, half of them u; label 1 predicted for 15 of 20 u and 5 of 20 v: unique."""
+    counts = [[[[5, 0], [0, 15]], [[15, 0], [0, 5]]]] * 10
+    return fl.Decomposition(epsilon=epsilon), replace(tables(counts), seed=3, round=7, reading=2, **fields)
+
+
+def test_with_epsilon_all_figures_are_of_the_released_tables():
+    part, t = noisy()
+    told = release(t.counts.sum(2).permute(1, 2, 0).numpy(), 1.0, seed=3, round=7)
+    found, reached = part.read(t), chance(told)
+    for name, bits in told.parts.items():
+        assert name == "client_unique" or found[name] == pytest.approx(bits, abs=1e-12)
+    assert found["tables_epsilon"] == 2.0 and found["disparity_gap"] == 0
+    assert math.isnan(found["masked_corrected"])
+    assert part.later(t, 7) == {f"{a}_{end}": reached[a][i] for a in ("unique", "redundant", "masked")
+                                for i, end in enumerate(("lo", "hi"))}
+    # By hand, of the counts: 1 - h(1/4) = 0.1887 bits, all of it unique, none of it masked; noise of deviation 1.4 on
+    # cells of 5 and 15 leaves the first within a third and makes some of the second.
+    assert found["unique"] == pytest.approx(0.1887, abs=0.06) and found["masked"] > 0.002
+    plain = fl.Decomposition().read(t)
+    assert plain["unique"] == pytest.approx(0.188722, abs=1e-6) and plain["masked"] == pytest.approx(0, abs=1e-9)
+    assert "tables_epsilon" not in plain
+
+
+def test_the_noise_follows_from_seed_and_round():
+    part, t = noisy()
+    assert part.read(t) == pytest.approx(part.read(t), nan_ok=True)
+    others = [part.read(replace(t, **change))["masked"] for change in ({}, {"seed": 4}, {"round": 8}, {"reading": 9})]
+    assert others[0] == others[3] and len(set(others)) == 3
+
+
+def test_delta_makes_many_releases_cheaper():
+    part, t = noisy(0.1)
+    t = replace(t, reading=100)
+    loose = fl.Decomposition(epsilon=0.1, delta=1e-5)
+    assert part.read(t)["tables_epsilon"] == pytest.approx(10)
+    assert 3 < loose.read(t)["tables_epsilon"] < 4.76      # see test_private_tables
+
+
+def test_noise_that_leaves_nobody_is_no_figure():
+    # One person among noise of deviation 14 a cell: the sum of the cells is not above 0 in nearly half of the cases.
+    alone = tables([[[[1, 0], [0, 0]], [[0, 0], [0, 0]]]])
+    found = [fl.Decomposition(epsilon=0.1).read(replace(alone, seed=seed)) for seed in range(40)]
+    assert 8 < sum(math.isnan(f["unique"]) for f in found) < 32 and all(f["tables_epsilon"] == 0.1 for f in found)
+
+
+@pytest.mark.parametrize("bad", [{"epsilon": 0}, {"epsilon": 101}, {"delta": 1}, {"delta": -0.1}])
+def test_epsilon_and_delta_out_of_range(bad):
+    with pytest.raises(fl.BadInput, match=next(iter(bad))):
+        fl.Decomposition(**bad)
+
+
+def test_a_run_that_was_stopped_and_resumed_spends_what_one_run_does(tmp_path):
+    """Five rounds, read after 2, 4 and the last: three releases at 0.5 each, whatever happened between."""
+    e = fl.Experiment(name="noisy", task=fl.TwoGaussians(rows=400), net=fl.Logistic(), partition=fl.IID(clients=4),
+                      rounds=5, evaluate=fl.Evaluation(every=2, readings=(fl.Decomposition(epsilon=0.5),)))
+    whole = fl.run(e, out=tmp_path / "whole", progress=False)
+    steps = iter(range(100))
+    cut = fl.run(e, out=tmp_path / "cut", progress=False, stop=lambda: next(steps) > 6)
+    assert 1 < len(cut.history) < 5
+    cut = cut.resume(progress=False)
+    columns = ["round", "unique", "masked", "masked_hi", "tables_epsilon"]
+    pd.testing.assert_frame_equal(whole.history[columns], cut.history[columns])
+    assert whole.history.tables_epsilon.dropna().tolist() == [0.5, 1.0, 1.5]
+    # Computed again from the recorded counts, the release is the one that was recorded.
+    private, last = private_of(whole), whole.history.iloc[-1]
+    told = private.release(whole.counts().sum(2).transpose(1, 2, 0))
+    assert told.parts["masked"] == pytest.approx(last["masked"], abs=1e-12)
+    assert (private.round, private.releases, private.spent) == (5, 3, 1.5)
 
 
 def test_the_tables_count_held_out_rows_and_the_test_set(line):

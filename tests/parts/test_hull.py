@@ -10,6 +10,7 @@ import pytest
 from fedlab_widgets import BadInput
 from fedlab_widgets.evaluate.hull import hull, one_against_rest
 from fedlab_widgets.evaluate.pid import band, decompose
+from fedlab_widgets.export import sized
 from fedlab_widgets.figure_hull import ALREADY, LIFTED, NO_MORE, NOTHING, SEEMS, hull_data, hull_figure, sentence
 
 ORACLE = json.loads((Path(__file__).parents[1] / "oracles" / "pid.json").read_text())
@@ -167,3 +168,8 @@ def test_three_groups_in_small_multiples():
 def test_picture_refused(table, groups, said):
     with pytest.raises(BadInput, match=said):
         hull_figure(table, groups, NAMES[1], NAMES[2])
+
+
+def test_a_column_has_no_blank_paper():
+    layout = sized(hull_figure(AND, *NAMES), 3.35).layout     # a square, and its margins
+    assert layout.height - layout.margin.t - layout.margin.b == layout.width - layout.margin.l - layout.margin.r

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fedlab_widgets.evaluate import pid, private_tables
-from fedlab_widgets.evaluate.private_tables import TableLedger, band, chance, release
+from fedlab_widgets.evaluate.private_tables import TableLedger, band, chance, reading_of, release
 
 ATOMS = ("unique", "redundant", "masked")
 
@@ -108,6 +108,22 @@ def test_two_releases_by_hand():
     e, delta = 1.0, 1e-3
     least = 2 * e + math.log(1 - 4 * delta)
     assert least <= TableLedger(e, delta).epsilon(2) <= 2 * e
+
+
+def test_what_is_shown_after_each_round_is_cheap_and_no_less_than_what_was_spent():
+    # Five significant bits: 70 is 1000110, counted as 1001000 = 72; 32 and what is below it are counted exactly.
+    ledger = TableLedger(0.1, 1e-5)
+    assert ledger.so_far(70) == ledger.epsilon(72) > ledger.epsilon(70)
+    assert [ledger.so_far(k) for k in (0, 1, 31, 32)] == [ledger.epsilon(k) for k in (0, 1, 31, 32)]
+    assert TableLedger(0.1).so_far(70) == pytest.approx(7)      # a sum is exact
+    curve = [ledger.so_far(k) for k in range(1, 200)]
+    assert curve == sorted(curve) and len(set(curve)) < 80
+
+
+def test_the_readings_of_a_run_are_counted_by_round():
+    # Read after 4, 8 and the last of 10 rounds; after every round; after the last alone.
+    assert [reading_of(r, 4) for r in (4, 8, 10)] == [1, 2, 3]
+    assert [reading_of(r, 1) for r in (1, 2, 3)] == [1, 2, 3] and reading_of(5, 100) == 1
 
 
 def test_the_statement_says_what_was_spent_and_on_what():
@@ -220,8 +236,21 @@ def test_bad_arguments_are_refused_in_words():
         band(told, shuffle="all")
     with pytest.raises(ValueError, match="draws is 0"):
         band(told, draws=0)
-    with pytest.raises(ValueError, match="3 groups"):
-        band(release(np.full((3, 2, 3), 20), 1.0))
+    with pytest.raises(ValueError, match="level is 1"):
+        band(told, level=1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_three_groups_are_held_against_a_band_of_their_own(seed):
+    # Fair predictions of three groups at six clients of 150: nothing above; one group favoured everywhere: unique is.
+    rng = np.random.default_rng(seed)
+    sizes = np.full((3, 6), 50)
+    for rates, found in (((0.5, 0.5, 0.5), set()), ((0.2, 0.5, 0.8), {"unique"})):
+        yes = rng.binomial(sizes, np.array(rates)[:, None])
+        told = release(np.stack([sizes - yes, yes], 1), 1.0, seed)
+        reached = chance(told, draws=20)
+        assert {name for name in ("unique",) if told.parts[name] > reached[name][1] + 1e-6} == found
+        assert told.parts["masked"] < 2 * reached["masked"][1]
 
 
 @pytest.mark.parametrize("clients", [1, 500])

@@ -91,8 +91,8 @@ def test_the_withheld_attribute_is_absent_and_the_other_stays(sensitive, other):
 
 
 def test_an_unknown_sensitive_attribute_is_refused():
-    with pytest.raises(ValueError, match="one of sex, race, not 'age'"):
-        read_adult("age")
+    with pytest.raises(ValueError, match="one of sex, race, sex x race, age, not 'shoe'"):
+        read_adult("shoe")
 
 
 def test_mnist(mnist):
@@ -174,3 +174,18 @@ def test_sources_lists_the_checksums_that_are_checked():
     sources = (data_folder() / "SOURCES.md").read_text()
     for name, (_, checksum) in readers._FILES.items():
         assert f"{checksum}  {name}" in sources
+
+
+def test_sex_and_race_crossed_and_age_in_ranges():
+    table = read_adult("sex x race")
+    assert not any(f.startswith(("sex=", "race=")) for f in table.features) and "age" in table.features
+    sex, race, both = (table.groups[name] for name in ("sex", "race", "sex x race"))
+    names = table.group_values["sex x race"]
+    assert names[int(both[0])] == "Male, White" and len(names) == 10     # the file's first person
+    assert all(int((both == g).sum()) == int(((sex == g // 5) & (race == g % 5)).sum()) for g in range(10))
+    aged = read_adult("age")
+    assert "age" not in aged.features and len(aged.features) == len(table.features) + 2 + 5 - 1
+    assert aged.group_values["age"][int(aged.groups["age"][0])] == "35 to 49"   # who is 39
+    ages = read_adult("sex").x[:, 0]       # standardised: the order is that of the years
+    ranges = [ages[aged.groups["age"] == g] for g in range(4)]
+    assert all(a.max() < b.min() for a, b in zip(ranges, ranges[1:], strict=False))

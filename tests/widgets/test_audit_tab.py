@@ -35,7 +35,7 @@ def test_columns_are_guessed_and_read(tab):
                            "favourable": "yes"}
     tab.button.click()
     tab.status.thread.join(30)
-    assert tab.result.children == (tab.panel,) and text(tab.status).strip() == ""
+    assert tab.panel in tab.result.children and text(tab.status).strip() == ""
     # f: 15 of 40 are predicted yes, m: 30 of 40, so m - f = 75 % - 37.5 % = 37.5 points.
     assert tab.panel.reading.gap.points == pytest.approx(37.5) and tab.panel.reading.gap.first.group == "m"
     assert tab.panel.frozen.clients == ("a", "b")
@@ -75,10 +75,10 @@ def test_without_clients_five_are_made_up_and_said(tab):
 def test_what_cannot_be_read_is_said_in_place(tab):
     with pytest.raises(fl.BadInput, match="no table was read yet"):
         tab.read()
-    tab.chooser.show(TABLE.assign(score=[i / 80 for i in range(80)]), "loans.csv")
+    tab.chooser.show(TABLE.assign(score=[i / 80 for i in range(80)], name=[f"no. {i}" for i in range(80)]), "loans.csv")
     for role, column, said in (("prediction", "repaid", "need columns of their own"),
                                ("prediction", "score", "80 in all, which look like scores"),
-                               ("group", "score", "can be compared")):
+                               ("group", "name", "can be compared")):
         before = tab.controls[role].value
         tab.controls[role].value = column
         tab.button.click()

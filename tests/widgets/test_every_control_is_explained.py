@@ -10,10 +10,12 @@ import asyncio
 import time
 
 import ipywidgets as w
+import pandas as pd
 import pytest
 
 import fedlab_widgets as fl
 from fedlab_widgets.widgets import words
+from fedlab_widgets.widgets.audit_tab import AuditTab
 from fedlab_widgets.widgets.lab import Lab
 from fedlab_widgets.widgets.what_if import WhatIf
 from fedlab_widgets.widgets.why import Explained, explained
@@ -78,6 +80,19 @@ def test_every_control_of_the_what_if_panel_has_a_question_mark(lab, kind):
     panel.choice.value = kind
     assert unexplained(panel) == []
     assert sum(isinstance(p, Explained) for p in panels(panel)) >= 5
+
+
+def test_every_control_of_the_audit_has_a_question_mark():
+    tab = AuditTab()
+    tab.chooser.show(pd.DataFrame({"repaid": [0, 1] * 40, "prediction": [0, 1, 1, 1] * 20, "sex": ["f", "m", "m"] * 26
+                                   + ["f", "m"], "age": range(80), "site": ["a", "b"] * 40}), "loans.csv")
+    tab.groups.columns[1].value = "age"
+    tab.groups.ranges[1].value = "2"
+    tab.read()
+    hull = tab.result.children[-2]
+    hull.selected_index = 0
+    hull.status.thread.join(30)
+    assert len(hull.inside.children) == 1 and unexplained(tab) == []
 
 
 def test_a_control_without_one_is_named():

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fedlab_widgets import Adult, BadInput, from_arrays
+from fedlab_widgets.evaluate import private_tables
+from fedlab_widgets.evaluate.private_tables import Private, release
 from fedlab_widgets.widgets import fairness, fairness_html
 from fedlab_widgets.widgets.fairness import Rate, gap, read, wilson, withheld
 
@@ -276,3 +278,52 @@ def test_withheld_is_measured():
 def test_withheld_on_the_default_data():
     assert re.match(r"Sex is not given to the model, but the other columns reveal it with 8\d % accuracy; "
                     r"guessing gives 67 %", withheld(Adult()))
+
+
+# --- noisy tables -----------------------------------------------------------------------------------------
+
+PRIVATE = Private(epsilon=0.5, delta=0.0, seed=1, round=6, releases=3)
+
+
+def test_the_parts_are_those_of_the_release_and_the_rates_are_not():
+    plain, noisy = told(*OPPOSITE), told(*OPPOSITE, private=PRIVATE)
+    counts = np.array([client(*c) for c in OPPOSITE]).sum(2).transpose(1, 2, 0)
+    released = release(counts, 0.5, seed=1, round=6)
+    reached = private_tables.chance(released)
+    for atom in noisy.atoms:
+        assert atom.bits == pytest.approx(released.parts[atom.name], abs=1e-12)
+        assert (atom.low, atom.high) == reached[atom.name] and np.isnan(atom.corrected)
+    assert noisy.global_disparity == pytest.approx(released.parts["global_disparity"], abs=1e-12)
+    assert (noisy.gap, noisy.clients, noisy.n, noisy.accuracy) == (plain.gap, plain.clients, plain.n, plain.accuracy)
+    assert noisy.atoms[2].above and noisy.atoms[2].bits == pytest.approx(plain.atoms[2].bits, rel=0.2)
+
+
+def test_what_was_spent_is_beside_the_parts_and_what_is_not_protected_beside_the_rates():
+    noisy, plain = told(*OPPOSITE, private=PRIVATE), told(*OPPOSITE)
+    page, before = (" ".join(Page(fairness.html(r)).words) for r in (noisy, plain))
+    assert "epsilon spent on tables  1.5" in page          # three releases at 0.5 each
+    assert "Tables of counts were released 3 times" in page and fairness.NOISY in page
+    assert page.count(fairness_html.UNPROTECTED) == 2 and "chance and noise" in page
+    for word in ("epsilon", "noise", "protected"):
+        assert word not in before
+    assert "chance and noise reach" in text(noisy) and not FORBIDDEN.search(text(noisy))
+    image = next(a for a in Page(fairness.html(noisy)).all("svg") if a.get("class") == "atoms")
+    assert "nan" not in image["aria-label"] and "less small-sample bias" not in image["aria-label"]
+
+
+def test_a_hundred_clients_with_nothing_in_them_have_no_colour():
+    # 20 rows each, every rate a half: what is left is chance and noise, and no part is filled.
+    rng = np.random.default_rng(2)
+    clients = [tuple((10, int(rng.binomial(10, 0.5))) for _ in GROUPS) for _ in range(100)]
+    r = told(*clients, private=PRIVATE)
+    assert r.atoms[2].bits > 0.03 and not any(atom.above for atom in r.atoms)
+    shapes = Page(fairness.html(r)).all("rect")
+    assert sum(s.get("stroke-dasharray") == "2 2" for s in shapes) == 3
+    assert {s["fill"][-5:] for s in shapes if s["fill"].startswith("url")} == {"band)"}
+
+
+def test_noise_that_leaves_nobody_is_refused_in_words():
+    few = [((1, 1), (1, 0))]
+    with pytest.raises(BadInput, match="left nobody"):
+        for seed in range(20):
+            told(*few, private=Private(0.01, 0.0, seed, 1, 1))

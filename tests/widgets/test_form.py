@@ -1,5 +1,6 @@
 """The form without a browser: driven as the page drives it, by the values of controls and by clicks."""
 
+import re
 import threading
 
 import ipywidgets as w
@@ -117,7 +118,8 @@ def test_every_control_in_the_page_belongs_to_a_field(form):
 
 
 TEXTS = {"hidden": "32, 16", "layers": "3.*", "batch": "16", "clip": "2.5",
-         "only clients": "0, 1, 2", "name of the run": "mine", "delta": "0.001", "cap": "5", "liars": "1, 4"}
+         "only clients": "0, 1, 2", "name of the run": "mine", "delta": "0.001", "cap": "5", "liars": "1, 4",
+         "epsilon": "1.5"}
 
 
 def another(leaf):
@@ -149,7 +151,7 @@ def test_changing_a_control_changes_exactly_its_path(experiment):
             assert "privatise = gaussian cannot" in form.problem and path.startswith("aggregate."), form.problem
             assert form.experiment == experiment
         else:
-            assert changes(experiment, form.experiment) == {path}
+            assert changes(experiment, form.experiment) == {re.sub(r"\.\d+\..*", "", path)}   # a list as a whole
         tried += 1
         form.show(experiment)
     assert tried > 18

@@ -8,10 +8,11 @@ import pytest
 
 import fedlab_widgets as fl
 from fedlab_widgets.audit import Audit
-from fedlab_widgets.evaluate.limits import frontier, limits, tables
-from fedlab_widgets.figure_limits import _ticks, figure
+from fedlab_widgets.evaluate.limits import Frontier, frontier, limits, tables
+from fedlab_widgets.figure_limits import _ticks, figure, levels, veil
 from fedlab_widgets.part import BadInput
-from fedlab_widgets.widgets.limits_panel import ANY, OWN, LimitsPanel, folded, standing, way
+from fedlab_widgets.widgets.limits_panel import ANY, EACH, OWN, LimitsPanel, folded, standing, way
+from fedlab_widgets.widgets.limits_still import region
 from fedlab_widgets.widgets.why import Explained
 
 PEOPLE = np.random.default_rng(0).integers(5, 80, (2, 2, 3))
@@ -119,14 +120,95 @@ def test_boxes_clicks_and_whose_answers(run, panel):
     panel.wait()
     assert panel.best == limits(people, 0.0025, 0.01, of=predicted)
     assert panel.map.children[0] is not before and panel.front.accuracy.max() < 1
+    panel.whose.value = EACH
+    panel.wait()
+    assert panel.best == limits(people, 0.0025, 0.01, of=predicted, each_client=True) and EACH in panel.picture()
     panel.whose.value = ANY
     panel.wait()
     assert panel.front.accuracy.max() == 1
 
 
+def test_sliders_move_the_cross_as_a_click_does(run, panel):
+    people, _ = tables(run)
+    sliders = [limit.children[1] for limit in panel.children[2].widget.children]
+    tops = panel.front.global_limits[-1], panel.front.local_limits[-1]
+    for slider, at in zip(sliders, (0.5, 0.2), strict=True):
+        slider.position = at
+    panel.wait()
+    # Half of the way along an axis of square roots is a quarter of its bits; a fifth is a twenty-fifth.
+    assert [box.value for box in panel.boxes] == pytest.approx([tops[0] / 4, tops[1] / 25], rel=5e-3)
+    cross = panel.map.children[0].data[-1]
+    assert cross.x == pytest.approx([0.2 * tops[1]**0.5], rel=5e-3)
+    assert cross.y == pytest.approx([0.5 * tops[0]**0.5], rel=5e-3)
+    assert panel.best == limits(people, *(box.value for box in panel.boxes))
+    assert [s.label for s in sliders] == ["global ≤, slider", "local ≤, slider"]
+    panel.boxes[0].value = 9      # beyond the map: the cross stays at its edge
+    panel.wait()
+    assert sliders[0].position == 1 and panel.map.children[0].data[-1].y == pytest.approx([tops[0]**0.5])
+    panel.boxes[0].value = float(f"{tops[0] / 2:.2g}")
+    panel.wait()
+
+
+def test_bits_stand_beside_each_box(panel):
+    for limit, box in zip(panel.children[2].widget.children, panel.boxes, strict=True):
+        beside = limit.children[0].children
+        assert beside[0] is box and beside[1].value == "bits"
+
+
+def test_the_map_has_no_paper_of_its_own(panel):
+    drawn = panel.map.children[0]
+    assert drawn.layout.paper_bgcolor == drawn.layout.plot_bgcolor == "rgba(0,0,0,0)"
+    shades = {colour for _, colour in drawn.data[0].colorscale}
+    assert len(shades) == 1 and shades.pop().startswith("rgba(65,147,198,0.")
+    # n lines and the ground, one layer each: together they cover three quarters, whatever is beneath.
+    for n in (1, 4, 8):
+        assert 1 - (1 - veil(n))**(n + 1) == pytest.approx(0.75, abs=5e-3)
+
+
+# --- the picture without a kernel ---------------------------------------------------------------------------------
+
+def test_a_line_of_the_still_lies_where_the_accuracy_is():
+    # Accuracy x + y on roots 0, 1, 2: the line of 1.5 runs from (0, 1.5) over (0.5, 1), (1, 0.5) to (1.5, 0).
+    roots = np.arange(3.0)
+    at = region(Frontier(roots**2, roots**2, roots[:, None] + roots, None, None), 1.5)
+    assert at.tolist() == [[0, 1.5], [0.5, 1], [1, 0.5], [1.5, 0]]
+    assert not len(region(Frontier(roots**2, roots**2, roots[:, None] + roots, None, None), 0))
+    front = frontier(PEOPLE, points=5)
+    for cut in levels(front):
+        line = region(front, cut)
+        assert (np.diff(line[:, 0]) >= 0).all() and (np.diff(line[:, 1]) <= 1e-12).all()
+
+
+def test_the_still_says_what_the_panel_shows(panel):
+    from xml.etree import ElementTree
+
+    picture = panel.picture()
+    assert f"{panel.best.at_most:.2f}\u00a0%" in picture and panel.best.sentences[0] in picture
+    assert "round 1" in picture and "round 2" in picture and "the limits set" in picture and ANY in picture
+    assert "script" not in picture and "http" not in picture and len(picture) < 30_000
+    assert "prefers-color-scheme:dark" in picture and "--jp-content-font-color1" in picture
+    svg = picture[picture.index("<svg"):picture.index("</svg>") + 6]
+    for name in ("role=img", "font-size=12"):
+        svg = svg.replace(name, name.replace("=", '="') + '"')
+    drawn = ElementTree.fromstring(svg)
+    n = sum(len(region(panel.front, cut)) > 0 for cut in levels(panel.front))
+    assert len(drawn.findall("polygon")) == n + 1      # the ground, and what is above each line
+    x = [float(a) for p in drawn.findall("polygon") for at in p.get("points").split() for a in at.split(",")]
+    assert min(x) >= 0 and max(x) <= 640
+
+
+def test_the_still_stands_beneath_the_panel(panel, monkeypatch):
+    shown = []
+    monkeypatch.setattr("fedlab_widgets.widgets.limits_panel.display", lambda *a, **k: shown.append((a, k)))
+    panel._ipython_display_()      # without a loop: nobody could draw it anew
+    assert len(shown) == 2 and "widget-view" in str(shown[0][0]) and shown[1][0][0].data == panel.picture()
+
+
 def test_every_control_is_explained(panel):
-    held = {id(c) for box in panel.children if isinstance(box, Explained)
-            for c in (box.widget, *getattr(box.widget, "children", ()))}
+    def inside(widget):
+        return {id(widget)}.union(*(inside(c) for c in getattr(widget, "children", ())))
+
+    held = set().union(*(inside(box.widget) for box in panel.children if isinstance(box, Explained)))
     assert {id(c) for c in (*panel.boxes, panel.whose, panel.map)} <= held
 
 
@@ -136,7 +218,7 @@ def test_an_audit_and_plain_tables_have_no_path():
     plain = LimitsPanel(PEOPLE)
     for made in (read, plain):
         made.wait()
-        assert made.best is not None and "After round" not in made.view.value and len(made.map.children[0].data) == 2
+        assert made.best is not None and "After round" not in made.view.value and len(made.map.children[0].data) == 3
     assert plain.children[3].layout.display == "none"      # no model, nothing to choose
 
 

@@ -1,0 +1,133 @@
+"""The halves of a round, and the phase before them: what clients are asked, and told, before they train.
+
+Methods that need values before weights (group gaps, losses, slopes of a disparity) ask for them here: clients that have
+downloaded the model send a row of plain numbers, the server answers each of them with another, and may change what
+they will count. Both rows are priced. Liars lie about what they learned, not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from .executors import Executor
+from .folding import blocks
+from .plan import Plan, questions
+from .types import Cohort, Interrupted, Memory, Payload, State, Stop
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the first phase leaves behind: what the server learnt of clients, and bytes of all of them."""
+
+    learnt: Memory = field(default_factory=Memory)
+    up: int = 0
+    down: int = 0
+
+
+def answers(plan: Plan, state: State, stop: Stop, cohort: Cohort) -> Tensor:
+    """The first phase at the clients of a chunk: their answers [C, A] about the model they start from."""
+    if stop():
+        raise Interrupted
+    e, world = plan.experiment, plan.world
+    start = e.distribute.start(world, state, cohort.ids)
+    return torch.cat([f.answer(world, start, cohort.ids) for f in e.fairness if f.asks(world)], dim=1)
+
+
+def asked_first(plan: Plan, state: State, executor: Executor, stop: Stop, cohort: Cohort) -> tuple[Cohort, Asked]:
+    """The first phase: the cohort with what each client is told, and with the weights it will have."""
+    e, world = plan.experiment, plan.world
+    memory = state.memory["fairness"]
+    if not any(f.asks(world) for f in e.fairness) or not len(cohort):
+        return cohort, Asked(memory.of(cohort.ids))
+    came = executor.steady().map(partial(answers, executor.path(plan), state, stop), cohort)
+    came = torch.cat(list(came)).split([f.asks(world) for f in e.fairness], dim=1)
+    told, factor, learnt = [], torch.ones_like(cohort.weights), Memory()
+    weights = e.aggregate.weigh(cohort.sizes) * cohort.weights
+    shares = weights / weights.sum().clamp(min=1e-300)
+    for i, (f, heard) in enumerate(zip(e.fairness, came, strict=True)):
+        mine = memory.under(str(i)).of(cohort.ids)
+        if f.asks(world):
+            reply = f.reply(world, heard, shares, mine)
+            told.append(reply.told)
+            factor, mine = factor * reply.factor, reply.memory
+        learnt |= mine.prefixed(str(i))
+    up, down = questions(plan)
+    return (replace(cohort, weights=cohort.weights * factor, told=torch.cat(told, dim=1).to(world.device, world.dtype)),
+            Asked(learnt, len(cohort) * up, len(cohort) * down))
+
+
+_NOTHING = Memory()
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What came back from the clients of one chunk; own rows by place of memory."""
+
+    payload: Payload
+    own: dict[str, dict[str, Tensor]]
+    kept: Tensor | None
+    loss: Tensor
+
+
+def client_half(plan: Plan, state: State, stop: Stop, cohort: Cohort) -> Sent:
+    """What the clients of a chunk do: pure in its arguments, so that it may run anywhere, in any chunks."""
+    e, world, ids = plan.experiment, plan.world, cohort.ids
+    start = e.distribute.start(world, state, ids)
+    keys = world.keys("training", cohort.round, ids)
+    mine = state.memory["local"].at_clients(ids)
+    trained = e.local.train(world, start, cohort, mine, keys, plan.tamper(cohort), stop)
+    blocks = {"update": world.sent.take(trained.end - start), **trained.extras}
+    rows = torch.cat([blocks[b.name] for b in plan.space.blocks], dim=1) if trained.extras else blocks["update"]
+    if e.privatise is not None:
+        rows = e.privatise.client(rows, world.keys("local noise", cohort.round, ids), plan.ledger)
+    arrays, codec = e.encode.encode(rows, plan.space, world.keys("encode", cohort.round, ids),
+                                    state.memory["encode"].at_clients(ids))
+    own = {"local": trained.own}
+    if e.personalise is not None:
+        own["personalise"] = e.personalise.learn(world, e.local, start, trained.end, cohort,
+                                                 state.memory["personalise"].of(ids),
+                                                 world.keys("personal", cohort.round, ids), stop)
+    kept = world.layout.columns(e.distribute.kept(world.layout)).take(trained.end) if state.own is not None else None
+    return Sent(e.encode.payload(arrays, plan.space, world.dtype), own | {"encode": codec.own}, kept,
+                trained.loss)
+
+
+def server_half(plan: Plan, rows: Iterator[Tensor], cohort: Cohort, mine: Memory,
+                private: Memory = _NOTHING) -> tuple[Tensor | None, Memory, Memory]:
+    """Lie, bound, fold, noise: the combined row [D], or None when nobody came and no noise is due; what the aggregator
+    (mine) and the mechanism of privacy remember.
+
+    Decoded rows come a chunk at a time and go as they are folded, so that a mean never holds them all.
+    """
+    e, world = plan.experiment, plan.world
+    weights = e.aggregate.weigh(cohort.sizes) * cohort.weights
+    rows = rows if e.attack is None else _lies(plan, rows, cohort)
+    total, at, counted = None, 0, torch.zeros((), dtype=world.dtype, device=world.device)
+    for block in blocks(rows):
+        if e.privatise is not None:
+            counted = counted + e.privatise.count(block, private).sum()
+            block = e.privatise.bound(block, private)
+        total = e.aggregate.fold(total, block, weights[at:at + len(block)])
+        at += len(block)
+    if e.privatise is not None and e.privatise.central:   # an empty round releases noise only
+        total = torch.zeros(plan.space.width, dtype=world.dtype, device=world.device) if total is None else total
+        total = e.privatise.noise(total, plan.ledger, e.aggregate.sensitivity,
+                                  world.keys("privacy noise", cohort.round, 0), private)
+        private = e.privatise.learn(counted, plan.ledger, world.keys("count noise", cohort.round, 0), private)
+    if total is None:
+        return None, mine, private
+    return *e.aggregate.combine(world, total, weights, plan.expected, cohort, mine), private
+
+
+def _lies(plan: Plan, rows: Iterator[Tensor], cohort: Cohort) -> Iterator[Tensor]:
+    attack, at = plan.experiment.attack, 0
+    for some in ([torch.cat(list(rows))] if attack.needs_all and len(cohort) else rows):
+        ids = cohort.ids[at:at + len(some)]
+        bad = plan.lying(ids).to(some.device)
+        yield attack.lie(some, bad, plan.world.keys("lie", cohort.round, ids))
+        at += len(some)
