@@ -255,6 +255,14 @@ def hull(run, x):
     return hull_figure(table, groups, names, labels), hull_data(table, groups, names, labels)
 
 
+def gains(run, x):
+    """Each client's accuracy with the model of all and with its own."""
+    from .figure_gain import gains as drawn  # which imports this
+
+    found = drawn(run)
+    return found.figure, found.data
+
+
 def client_accuracy(run) -> pd.DataFrame:
     """Accuracy of each client of the panel on its held-out rows: one row a reading (index: round), one column a client
     (its name, or its number), NaN without rows. Empty where the tables were too large to be recorded."""
@@ -347,4 +355,4 @@ def _blank(x, y) -> go.Figure:
 DRAWERS = {"convergence": (convergence, tuple(AXES)), "disparity": (disparity, tuple(AXES)),
            "communication": (communication, ("rounds", "seconds")), "accuracy_per_mb": (accuracy_per_mb, ("rounds",)),
            "epsilon": (epsilon, tuple(AXES)), "partition": (partition, ("rounds",)), "clients": (clients, ("rounds",)),
-           "hull": (hull, ("rounds",))}
+           "hull": (hull, ("rounds",)), "gains": (gains, ("rounds",))}

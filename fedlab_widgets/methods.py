@@ -15,7 +15,6 @@ from .phrases import listed, said
 from .privatise.accountant import Ledger
 from .privatise.local_ledger import LocalLedger
 from .schedule import Full
-from .slots import Distribute
 from .widgets import fairness
 from .widgets.panel import reading
 
@@ -63,7 +62,8 @@ def _setup(run, start):
         yield f"{_capital(said(e.personalise))}."
     done, seeds = len(run.history), [r.experiment.seed for r in (run, *run.replicates)]
     short = "" if run.status == "finished" else f" of the {e.rounds:,} that were planned (the run {ENDED[run.status]})"
-    yield (f"There were {done:,} round{'s' * (done != 1)}{short}, in {e.precision}, with "
+    were = "was" if done == 1 else "were"
+    yield (f"There {were} {done:,} round{'s' * (done != 1)}{short}, in {e.precision}, with "
            + (f"seed {seeds[0]}." if len(seeds) == 1 else f"one run for each of the seeds {listed(map(str, seeds))}."))
 
 
@@ -105,8 +105,7 @@ def _results(runs, start):
     if not ends:
         return
     last, clients = ends[0], len(start.clients)
-    e = run.experiment   # many models, not one?
-    own = clients > 1 and (e.personalise is not None or type(e.distribute).kept is not Distribute.kept)
+    own = clients > 1 and run.experiment.own_models   # many models, not one
     n = sum(c["held_out"] for c in start.clients)
     yield (f"Accuracy is of the {start.test_rows:,} test rows{', the mean over the clients’ own models' * own}; "
            f"figures of clients are of the {n:,} rows that "

@@ -107,7 +107,8 @@ class Run:
             table["accuracy"] = accuracies(counts)
             shared = next(e.shared for e in reversed(self.events) if isinstance(e, Evaluated) and e.counts is not None)
             if shared is not None:
-                table["shared_accuracy"] = np.array(shared) / np.maximum(counts.sum((1, 2, 3)), 1)
+                n = counts.sum((1, 2, 3))
+                table["shared_accuracy"] = np.array(shared) / np.where(n > 0, n, np.nan)
         return table
 
     def counts(self, round: int | None = None) -> np.ndarray | None:
@@ -161,7 +162,7 @@ class Run:
 
     def figure(self, name: str, x: str = "rounds"):
         """A static figure: "convergence", "disparity", "communication", "accuracy_per_mb", "epsilon", "partition",
-        "clients" or "hull"; x, where it is rounds: "rounds", "MB" or "seconds".
+        "clients", "hull" or "gains"; x, where it is rounds: "rounds", "MB" or "seconds".
 
         It shows itself in a cell; `.data` are the numbers drawn, and `.save("x.pdf", width="column")` writes it as pdf,
         svg, png or html with a CSV beside it. Raises BadInput for other names and for a run without what it shows.

@@ -110,6 +110,11 @@ class Experiment(Spec):
             put(fields, path, changes[path], changes)
         return _validated(fields)
 
+    @property
+    def own_models(self) -> bool:
+        """Whether clients end up with models of their own, or with layers that nobody else has."""
+        return self.personalise is not None or type(self.distribute).kept is not Distribute.kept
+
     def forecast(self, device: str | None = None):
         """What the run will cost: see `Forecast`. Trains a few steps to measure the time."""
         from .forecast import forecast

@@ -19,13 +19,14 @@ AFTER = {nn.ReLU: 1, nn.Tanh: 2, nn.Sigmoid: 3}   # what may stand between linea
 
 class Dense(NamedTuple):
     """A linear layer: where its weight [outputs, inputs] and bias [outputs] (-1: none) lie in the flat row; `after`
-    follows it."""
+    follows it; one that does not move has no gradient."""
 
     inputs: int
     outputs: int
     weight: int
     bias: int
     after: int
+    moves: bool = True
 
 
 def weights(layer: Dense, rows: Tensor) -> Tensor:
@@ -86,8 +87,13 @@ def top(outputs: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
 
 def back(layers: list[Dense], w: Tensor, seen: list[Tensor], d: Tensor) -> list[Tensor]:
     """The errors of every layer from those of the outputs, d [C, B, K], and the inputs that the layers saw."""
-    found = [d]
+    found, lowest = [d], 0
+    while lowest < len(layers) - 1 and not layers[lowest].moves:   # nothing below needs an error
+        lowest += 1
     for i in range(len(layers) - 1, 0, -1):
+        if i <= lowest:
+            found.append(d)
+            continue
         d = torch.bmm(found[-1], weights(layers[i], w))
         found.append(slope(layers[i - 1].after, seen[i], d))
     found.reverse()
@@ -97,6 +103,8 @@ def back(layers: list[Dense], w: Tensor, seen: list[Tensor], d: Tensor) -> list[
 def add(layers: list[Dense], into: Tensor, seen: list[Tensor], found: list[Tensor], alpha: float) -> None:
     """into [C, P] += alpha gradient, in place, from what `errors` gave; columns of padding are left alone."""
     for i, layer in enumerate(layers):
+        if not layer.moves:
+            continue
         weight, d = weights(layer, into), found[i]
         if layer.outputs < 16:   # a narrow product in place costs more (5x at 2) than one beside it and a sum
             weight.add_(torch.bmm(d.transpose(1, 2), seen[i]), alpha=alpha)
@@ -135,6 +143,12 @@ class Stack:
         if not layers or layers[-1].after:
             return None, "its last layer is not linear"
         return cls(tuple(layers)), ""
+
+    def moving(self, free: Tensor) -> "Stack | None":
+        """The same with those layers still whose columns have free [P] = 0; None where that cuts a layer in two."""
+        if any(layer.bias >= 0 and free[layer.weight] != free[layer.bias] for layer in self.layers):
+            return None
+        return Stack(tuple(layer._replace(moves=bool(free[layer.weight])) for layer in self.layers))
 
     def forward(self, w: Tensor, x: Tensor) -> Tensor:
         """Outputs [C, B, K] of rows x [C, B, ...] under weights w [C, P]."""

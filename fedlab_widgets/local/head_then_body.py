@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import torch
 from pydantic import Field
 
@@ -62,5 +64,9 @@ class HeadThenBody(Local):
 
     def _phase(self, epochs, free, world, start, cohort, keys, tamper, stop):
         """Passes of SGD that move the columns where free [P] is 1."""
-        sgd = SGD(lr=self.lr, epochs=epochs, batch=self.batch, momentum=self.momentum, correct=(Frozen(),))
+        sgd = SGD(lr=self.lr, epochs=epochs, batch=self.batch, momentum=self.momentum)
+        stack = world.stack and world.stack.moving(free)
+        if stack is not None:   # layers as a whole: the fast path leaves them out
+            return sgd.train(replace(world, stack=stack), start, cohort, Memory(), keys, tamper, stop)
+        sgd = sgd.model_copy(update={"correct": (Frozen(),)})
         return sgd.train(world, start, cohort, Memory(shared={"0.free": free}), keys, tamper, stop)

@@ -72,6 +72,8 @@ class _Shown:
     labels: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     private: bool = False
+    own: bool = False
+    covers: str = ""
     about: str = ""
     says: str = ""
     was: str = ""
@@ -86,7 +88,8 @@ class _Shown:
     def meta(self, lines: int | None = None, named: int = NAMED) -> dict:
         majority = self.majority if math.isfinite(self.majority) else None
         return {"number": self.number, "title": self.title, "rounds": self.rounds, "majority": majority,
-                "labels": self.labels, "groups": self.groups, "private": self.private, "about": self.about,
+                "labels": self.labels, "groups": self.groups, "private": self.private, "own": self.own,
+                "covers": self.covers, "about": self.about,
                 "says": self.says, "was": self.was, "count": len(self.clients),
                 "lines": self.lines if lines is None else lines,
                 "clients": [_client(c, i) for i, c in enumerate(self.clients[:named])]}
@@ -137,19 +140,20 @@ class Board(anywidget.AnyWidget):
 
     def begin(self, title: str, clients: list[dict], rounds: int, majority: float, labels: list[str],
               groups: list[str], private: bool, about: str = "", says: str = "", was: str = "",
-              made: Any = None) -> None:
+              made: Any = None, own: bool = False, covers: str = "") -> None:
         """A new run; what was shown before, if it had rows, stays as the ghost.
 
         about: the data, as text; a ghost of other data is not drawn, since the two cannot be compared. says: how the
         run differs from the ghost, in words ("aggregator median instead of mean"); was: what the ghost had there
-        ("mean"). made: what the run was made from, for `before`; it stays in Python.
+        ("mean"). made: what the run was made from, for `before`; it stays in Python. own: whether clients are read with
+        models of their own. covers: what epsilon is about, in words.
         """
         with self._lock:
             if self._run.rows:
                 self._ghost = self._run
             self._run = _Shown(self._run.number + 1, str(title), [dict(c) for c in clients], int(rounds),
                                _number(majority), list(map(str, labels)), list(map(str, groups)), bool(private),
-                               str(about), str(says), str(was), made)
+                               bool(own), str(covers), str(about), str(says), str(was), made)
             self._fresh.clear()
             self._anew = True
 

@@ -24,7 +24,8 @@ def show(board: Board, event: Event, e: Experiment) -> None:
     if isinstance(event, Started):
         says, was = compared(board.before(), e)
         board.begin(e.name, event.clients, event.rounds, event.majority, event.labels, event.groups,
-                    e.privatise is not None, data(e), says, was, e)
+                    e.privatise is not None, data(e), says, was, e, e.own_models,
+                    "" if e.privatise is None else e.privatise.covers)
     elif isinstance(event, RoundEnded):
         board.add({"round": event.round, "bytes_up": event.bytes_up, "bytes_down": event.bytes_down,
                    "seconds": event.seconds, "epsilon": event.epsilon})

@@ -17,7 +17,6 @@ from ..evaluate.private_tables import Private
 from ..events import Evaluated, Started
 from ..part import BadInput
 from ..partition import IID, ByGroup, Dirichlet, Masked, Natural
-from ..slots import Distribute
 from ..tasks import Adult, Arrays
 from ..world import rows_of
 from . import fairness, fairness_html
@@ -137,7 +136,7 @@ class WhatIf(w.VBox):
         """
         if hasattr(source, "events"):
             return cls(*of_run(source), on_train=on_train, seed=source.experiment.seed,
-                       own=type(source.experiment.distribute).kept is not Distribute.kept, held_out=True,
+                       own=source.experiment.own_models, held_out=True,
                        private=private_of(source))
         return cls(source.counts, source.groups, source.labels, source.favourable, source.clients, on_train=on_train)
 

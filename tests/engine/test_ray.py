@@ -203,6 +203,8 @@ METHODS = {
                    fl.KeepLayers(layers=("3.*",))},
     "private": {"privatise": fl.Gaussian(clip=0.5), "attack": fl.SignFlip(liars=0.3), "precision": "float64",
                 "aggregate": fl.Mean(weights="uniform", denominator="expected")},
+    "two phases, own models": {"fairness": (fl.Reweigh(),), "personalise": fl.OwnModel(),
+                               "aggregate": fl.CentredClipping()},
     "cnn": {"net": fl.CNN(channels=4, hidden=16)},
 }
 

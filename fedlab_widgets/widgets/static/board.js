@@ -162,7 +162,7 @@ function makeCards(told) {
         against(v, "sent", n, up + down, (d) => (d > 0 ? "+" : "") + amount(d)));
       cards.epsilon.box.hidden = !st.run.private;
       set("epsilon", e < 0 ? "–" : `ε = ${plain(v.now.epsilon[e], 2)}`,
-        "for the released model; the figures of single clients shown here are outside it",
+        `of ${st.run.covers || "the released model"}; the figures of single clients shown here are outside it`,
         e < 0 ? "" : against(v, "epsilon", e, v.now.epsilon[e], (d) => signed(d, 2)));
     },
   };
@@ -197,7 +197,7 @@ function makeHead() {
     bar.setAttribute("aria-valuetext", left.textContent || say.text || "nothing has run yet");
     const a = lastKnown(v.now.accuracy), w = lastKnown(v.now.worst_client);
     announce([`${say.state}.`, of && `${of[0].toUpperCase()}${of.slice(1)}.`,
-      a >= 0 ? `Test accuracy ${percent(v.now.accuracy[a])}.` : "",
+      a >= 0 ? `Test accuracy${st.run.own ? " of clients' own models" : ""} ${percent(v.now.accuracy[a])}.` : "",
       w >= 0 ? `Worst client ${percent(v.now.worst_client[w])}.` : "",
         n ? `${sent(v.now.up[n - 1], v.now.down[n - 1]).sum} sent.` : ""]
       .filter(Boolean).join(" "));

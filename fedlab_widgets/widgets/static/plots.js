@@ -245,7 +245,7 @@ function convergence(st, env) {
     read: (v, i) => {
       const w = v.now.worst_at[i], was = ghostAt(v, "accuracy", v.now.round[i]);
       if (!known(v.now.accuracy[i]) && !known(v.now.mean_client[i])) return "Accuracy was not read after this round.";
-      return `The model is right on ${percent(v.now.accuracy[i])} of the test rows; `
+      return `${st.run.own ? "Clients' own models are, on average," : "The model is"} right on ${percent(v.now.accuracy[i])} of the test rows; `
         + `mean client ${percent(v.now.mean_client[i])}`
         + `; worst ${known(w) ? `${st.clientName(w)} with ` : "client "}${percent(v.now.worst_client[i])}`
         + `, best ${percent(v.now.best_client[i])}`
