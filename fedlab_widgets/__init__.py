@@ -27,6 +27,7 @@ Median()
 """
 
 import os
+from importlib import import_module
 
 # MKL otherwise picks kernels by the alignment of each matrix, and a client's place in a chunk would change its bits. It
 # reads this at the process's first product; the cost was not measurable.
@@ -61,7 +62,6 @@ from .evaluate.backdoor import attack_success
 from .evaluate.canonical import canonical
 from .executors import OneByOne, Stacked
 from .fairness import *  # noqa: F403
-from .figure_bytes import accuracy_per_megabyte
 from .local import *  # noqa: F403
 from .nets import *  # noqa: F403
 from .part import BadInput, catalogue, part
@@ -93,32 +93,22 @@ from .slots import (
     Task,
 )
 from .spec import Evaluation, Experiment
-from .sweep import sweep
 from .tasks import *  # noqa: F403
 from .text import write
 
 __version__ = "0.1.0"
 
 
+# What is imported when it is asked for: the command line and scripts do without widgets, figures and sparse matrices.
+_LATER = {"Lab": ".widgets.lab", "LimitsPanel": ".widgets.limits_panel", "WhatIf": ".widgets.what_if",
+          "accuracy_per_megabyte": ".figure_bytes", "frontier": ".evaluate.limits", "limits": ".evaluate.limits",
+          "sweep": ".sweep"}
+
+
 def __getattr__(name: str):
-    """The lab is imported when it is asked for: the command line and scripts do without widgets."""
-    if name == "Lab":
-        from .widgets.lab import Lab
-
-        return Lab
-    if name == "WhatIf":
-        from .widgets.what_if import WhatIf
-
-        return WhatIf
-    if name in ("limits", "frontier"):   # of SciPy's sparse matrices, which few need
-        from .evaluate import limits as module
-
-        return getattr(module, name)
-    if name == "LimitsPanel":
-        from .widgets.limits_panel import LimitsPanel
-
-        return LimitsPanel
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATER[name], __name__), name)
 
 
 __all__ = [

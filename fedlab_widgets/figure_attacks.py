@@ -50,7 +50,7 @@ def heat_map(data: pd.DataFrame, rows: str, columns: str, value: str = "accuracy
         raise BadInput(f"data: no run has a reading of {value}; choose another, or run longer")
     down, across = (list(dict.fromkeys(found[axis])) for axis in (rows, columns))
     share = found["mean"].min() >= 0 and found["mean"].max() <= 1
-    found["bad"] = _badness(found["mean"], good, LEAST if share else 1e-12)
+    found["bad"] = badness(found["mean"], good, LEAST if share else 1e-12)
     last = found.loc[[found["bad"].where(found[columns] == name).idxmax() for name in across]]
     fig = _blank("", "")
     at = {name: float(i) for i, name in enumerate(down)}
@@ -62,7 +62,7 @@ def heat_map(data: pd.DataFrame, rows: str, columns: str, value: str = "accuracy
     for x, y, cell in zip(found[columns].map(across.index), found[rows].map(at), found.itertuples(), strict=True):
         _write(fig, x, y, cell.bad, _told(cell, share))
     for i, cell in enumerate(last.itertuples()):
-        _write(fig, i, under, cell.bad, f"<b>{_number(cell.mean, share)}</b>" if cell.n else "failed")
+        _write(fig, i, under, cell.bad, f"<b>{number(cell.mean, share)}</b>" if cell.n else "failed")
     fig.update_xaxes(tickvals=list(range(len(across))), ticktext=[name.replace(" ", "<br>") for name in across],
                      side="top", range=[-0.5, len(across) - 0.5], autotickangles=[0, -90])
     fig.update_yaxes(tickvals=[*at.values(), under], ticktext=[*down, f"<b>{WORST}</b>"], range=[under + 0.5, -0.5])
@@ -82,7 +82,7 @@ def heat_map(data: pd.DataFrame, rows: str, columns: str, value: str = "accuracy
     return Figure(f"{value}_by_{rows}_and_{columns}".replace(".", "_"), fig, found.drop(columns="bad"))
 
 
-def _badness(means: pd.Series, good: str, least: float) -> pd.Series:
+def badness(means: pd.Series, good: str, least: float) -> pd.Series:
     """How bad each mean is, from 0 (the best there is) to 1 (the worst, if that is `least` worse); 1 where all runs
     failed."""
     behind = means.max() - means if good == "high" else means - means.min()
@@ -94,12 +94,12 @@ def _told(cell, share: bool) -> str:
     failed = f"{cell.failed} failed" if cell.failed else ""
     if not cell.n:
         return failed or "–"
-    spread = "" if math.isnan(cell.std) else f"± {_number(cell.std, share)}"
+    spread = "" if math.isnan(cell.std) else f"± {number(cell.std, share)}"
     below = ", ".join(filter(None, (spread, failed)))
-    return _number(cell.mean, share) + (f"<br><span style='font-size:0.85em'>{below}</span>" if below else "")
+    return number(cell.mean, share) + (f"<br><span style='font-size:0.85em'>{below}</span>" if below else "")
 
 
-def _number(x: float, share: bool) -> str:
+def number(x: float, share: bool) -> str:
     return f"{100 * x:.1f}" if share else f"{x:.3g}"
 
 

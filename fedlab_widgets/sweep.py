@@ -6,28 +6,32 @@ A run a folder, so that a sweep that was cut off goes on where it was, and a wid
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .events import Started
-from .executors import Executor
+from .events import Event, Started, Warned
+from .executors import Executor, as_described
 from .part import BadInput, Part
+from .plan import begin
 from .run import Run
-from .session import folder_for, ready, resume, run
+from .session import folder_for, ready, record
 from .spec import Experiment
+from .store import RunFolder
+from .types import Stop, never
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from .export import Figure
 
+Read = Callable[[Run], Mapping[str, float]]   # more figures of a finished run
 MOST = 2000   # runs in a sweep
 KEEP = ("finished", "failed")   # runs that are not run again
 APART = ("time", "trips", "bytes_up", "bytes_down", "epsilon", "update_norm")   # of a last round, of no use in a table
@@ -74,18 +78,111 @@ class Sweep:
         return f"{read.replace('_', ' ')}{rows} after {self.experiment.rounds:,} rounds"
 
 
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """What a sweep runs: `cells`, each an experiment by the names of its changes, with each of `seeds`. A run has a
+    folder of its own under `path`, so that one that is there is not run again."""
+
+    experiment: Experiment
+    axes: dict[str, tuple[str, ...]]
+    seeds: tuple[int, ...]
+    cells: dict[tuple[str, ...], Experiment]
+    path: Path
+    executor: Executor | None = None
+    device: str | None = None
+
+    @classmethod
+    def of(cls, experiment: Experiment, axes: Mapping[str, Any], seeds: int = 3, out: str | Path | None = None,
+           executor: Executor | None = None, device: str | None = None) -> Grid:
+        """Arguments and errors as in `sweep`."""
+        if not isinstance(experiment, Experiment):
+            raise BadInput(f"experiment = {experiment!r:.60} is no Experiment; use fl.Experiment() or "
+                           "fl.recipe(\"fedavg\")")
+        if not isinstance(axes, Mapping) or not axes:
+            raise BadInput(f"axes = {axes!r:.60} names no field; give a field and its values, as in "
+                           "{\"aggregate\": [fl.Mean(), fl.Median()]}")
+        if not isinstance(seeds, int) or not 1 <= seeds <= 1000:
+            raise BadInput(f"seeds = {seeds!r} is not allowed: give a whole number from 1 to 1000")
+        axes = {path: _named(path, values) for path, values in axes.items()}
+        many = seeds * math.prod(map(len, axes.values()))
+        if many > MOST:
+            raise BadInput(f"axes and seeds make {many:,} runs; {MOST:,} are the most. Give fewer values")
+        cells = {}
+        for names in itertools.product(*axes.values()):
+            try:
+                cells[names] = experiment.changed(**{path: values[name] for (path, values), name in zip(
+                    axes.items(), names, strict=True)})
+                ready(cells[names], executor, device)
+            except BadInput as error:
+                raise BadInput(f"{' with '.join(names)}: {error}") from None
+        return cls(experiment, {path: tuple(values) for path, values in axes.items()},
+                   tuple(range(experiment.seed, experiment.seed + seeds)), cells, folder_for(experiment, out),
+                   executor, device)
+
+    @property
+    def runs(self) -> list[tuple[tuple[str, ...], int]]:
+        """Every (names, seed), seed by seed: the data of a seed are made once, and a cut sweep has whole maps."""
+        return [(names, seed) for seed in self.seeds for names in self.cells]
+
+    def folder(self, names: tuple[str, ...], seed: int) -> Path:
+        return self.path.joinpath(*map(_slug, names), f"seed-{seed}")
+
+    def ended(self, names: tuple[str, ...], seed: int) -> Run | None:
+        """A run that is there and not to be run again. Raises BadInput where another experiment's is."""
+        folder = self.folder(names, seed)
+        if not folder.exists():
+            return None
+        found = Run(folder)
+        if found.experiment != self.cells[names].changed(seed=seed):
+            raise BadInput(f"{folder} holds another experiment than this sweep's; give out another folder")
+        return found if found.status in KEEP else None
+
+    def events(self, names: tuple[str, ...], seed: int, stop: Stop = never) -> Iterator[Event]:
+        """The events of a run as it goes, from the start or from where it was cut off; it is recorded in its folder.
+
+        Warnings are events here: `warnings` belongs to the whole process, and a panel trains on a thread.
+        """
+        place, e = self.folder(names, seed), self.cells[names].changed(seed=seed)
+        folder = RunFolder.open(place) if place.exists() else RunFolder.create(place, e)
+        known = folder.events()
+        before = next((event.settings for event in known if isinstance(event, Started)), {})
+        executor = self.executor or (as_described(before) if before else None)
+        plan, executor = ready(e, executor, before.get("device", self.device))
+        blank = begin(plan)
+        state = folder.snapshot(blank)
+        folder.drop_torn_line()
+        yield from record(folder, plan, blank if state is None else state, executor, stop, known)
+
+    def row(self, names: tuple[str, ...], seed: int, its: Run, read: Read | None = None) -> dict[str, Any]:
+        """What a run came to, as a row of `Sweep.data`."""
+        finished = its.status == "finished"
+        last = its.history.iloc[-1].drop(list(APART), errors="ignore") if finished else {}
+        return {**dict(zip(self.axes, names, strict=True)), "seed": seed, "status": its.status, "reason": its.reason,
+                "notes": sum(isinstance(event, Warned) for event in its.events), **last, "round": len(its.history),
+                "seconds": float(its.history.seconds.sum()), **(read(its) if read and finished else {}),
+                "folder": str(its.path.relative_to(self.path))}
+
+    def found(self, rows: list[dict[str, Any]]) -> Sweep:
+        """The sweep of the rows of some or all runs, in the order of the axes."""
+        import pandas as pd
+
+        place = {names: i for i, names in enumerate(self.cells)}
+        rows = sorted(rows, key=lambda row: (place[tuple(row[axis] for axis in self.axes)], row["seed"]))
+        return Sweep(self.experiment, self.axes, self.seeds, pd.DataFrame(rows), self.path)
+
+
 def sweep(experiment: Experiment, axes: Mapping[str, Any], seeds: int = 3, out: str | Path | None = None,
           executor: Executor | None = None, device: str | None = None, *,
-          read: Callable[[Run], Mapping[str, float]] | None = None, progress: bool | None = None) -> Sweep:
+          read: Read | None = None, progress: bool | None = None) -> Sweep:
     """Run an experiment with every combination of changes, each with seeds seed, seed + 1, …
 
     axes: for each field to change (`"attack"`, `"aggregate"`, `"local.lr"`) its values by name, or values alone, which
     then go by the name of the part. out: a folder of runs; runs that are there already are not run again (one that was
     cut off goes on), so that the same call resumes a sweep. read: more figures of a finished run, as columns.
     progress: draw a bar with the time left; by default in a terminal or notebook. Warnings of single runs stay in their
-    records; `data` counts them in `notes`.
-    Raises BadInput before the first run for wrong arguments, for a combination that cannot work, and for a folder that
-    holds another experiment.
+    records; `data` counts them in `notes`, and says in `reason` why a run failed. `SweepPanel` is the same, live.
+    Raises BadInput before the first run for wrong arguments and for a combination that cannot work; for a folder that
+    holds another experiment; and what a part of your own raises.
 
     >>> import fedlab_widgets as fl, tempfile
     >>> quick = fl.Experiment(task=fl.Digits(), partition=fl.IID(clients=4), rounds=1)
@@ -94,38 +191,18 @@ def sweep(experiment: Experiment, axes: Mapping[str, Any], seeds: int = 3, out: 
     >>> found.axes["aggregate"], len(found.data), set(found.data.status)
     (('mean', 'median'), 8, {'finished'})
     """
-    import pandas as pd
-
-    if not isinstance(experiment, Experiment):
-        raise BadInput(f"experiment = {experiment!r:.60} is no Experiment; use fl.Experiment() or "
-                       "fl.recipe(\"fedavg\")")
-    if not isinstance(seeds, int) or not 1 <= seeds <= 1000:
-        raise BadInput(f"seeds = {seeds!r} is not allowed: give a whole number from 1 to 1000")
-    axes = {path: _named(path, values) for path, values in axes.items()}
-    cells = _cells(experiment, axes)
-    if len(cells) * seeds > MOST:
-        raise BadInput(f"axes and seeds make {len(cells) * seeds:,} runs; {MOST:,} are the most. Give fewer values")
-    for names, e in cells.items():
-        try:
-            ready(e, executor, device)
-        except BadInput as error:
-            raise BadInput(f"{' with '.join(names)}: {error}") from None
-    base = folder_for(experiment, out)
-    each = tuple(range(experiment.seed, experiment.seed + seeds))
+    grid = Grid.of(experiment, axes, seeds, out, executor, device)
     rows = []
-    with _bar(experiment.name, len(cells) * seeds, progress) as done, warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        for seed, (names, e) in itertools.product(each, cells.items()):   # the data are made once a seed
-            folder = Path(*map(_slug, names)) / f"seed-{seed}"
-            its = _run(e.changed(seed=seed), base / folder, executor, device)
-            rows.append({**dict(zip(axes, names, strict=True)), "seed": seed, **_last(its),
-                         **(read(its) if read and its.status == "finished" else {}), "folder": str(folder)})
+    with _bar(experiment.name, len(grid.runs), progress) as done:
+        for names, seed in grid.runs:
+            its = grid.ended(names, seed)
+            if its is None:
+                for _ in grid.events(names, seed):
+                    pass
+                its = Run(grid.folder(names, seed))
+            rows.append(grid.row(names, seed, its, read))
             done(f"{' with '.join(names)}, seed {seed}")
-    data = pd.DataFrame(rows)
-    order = [data[axis].map(names.index) for axis, names in ((a, list(v)) for a, v in axes.items())]
-    data = data.iloc[sorted(range(len(data)), key=lambda i: (*(o[i] for o in order), data.seed[i]))]
-    return Sweep(experiment, {axis: tuple(values) for axis, values in axes.items()}, each,
-                 data.reset_index(drop=True), base)
+    return grid.found(rows)
 
 
 def _named(path: str, values: Any) -> dict[str, Any]:
@@ -154,41 +231,6 @@ def _name_of(value: Any) -> str:
 
 def _slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9.+=-]+", "-", name).strip("-.") or "empty"
-
-
-def _cells(experiment: Experiment, axes: dict[str, dict]) -> dict[tuple[str, ...], Experiment]:
-    """Every combination: its names, and its experiment."""
-    if not axes:
-        raise BadInput("axes is empty; name a field and its values, as in {\"aggregate\": [fl.Mean(), fl.Median()]}")
-    found = {}
-    for names in itertools.product(*axes.values()):
-        try:
-            changes = {path: values[name] for (path, values), name in zip(axes.items(), names, strict=True)}
-            found[names] = experiment.changed(**changes)
-        except BadInput as error:
-            raise BadInput(f"{' with '.join(names)}: {error}") from None
-    return found
-
-
-def _run(e: Experiment, folder: Path, executor, device) -> Run:
-    """The run of an experiment in a folder: what is there, gone on with, or a new one."""
-    if not folder.exists():
-        return run(e, folder, executor, device, progress=False)
-    before = Run(folder)
-    if before.experiment != e:
-        raise BadInput(f"{folder} holds another experiment than this sweep's; give out another folder")
-    return before if before.status in KEEP else resume(folder, executor=executor, progress=False)
-
-
-def _last(its: Run) -> dict[str, Any]:
-    """What a run came to."""
-    from .events import Warned
-
-    finished = its.status == "finished"
-    last = its.history.iloc[-1].drop(list(APART), errors="ignore") if finished else {}
-    notes = sum(isinstance(event, Warned) for event in its.events)
-    return {"status": its.status, "notes": notes, **last, "round": len(its.history),
-            "seconds": float(its.history.seconds.sum())}
 
 
 @contextmanager

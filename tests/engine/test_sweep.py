@@ -62,7 +62,7 @@ def test_the_bar_says_what_is_left(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("changes, said", [
-    ({"axes": {}}, "axes is empty"),
+    ({"axes": {}}, "names no field"),
     ({"axes": {"aggregate": []}}, "aggregate has no values"),
     ({"axes": {"aggregate": [fl.Mean(), fl.Mean(weights="uniform")]}}, "two values of aggregate go by one name"),
     ({"axes": {"local.lr": {"a b": 0.1, "a/b": 0.2}}}, "names of local.lr differ only in signs"),
