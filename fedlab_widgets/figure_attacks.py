@@ -16,6 +16,7 @@ SCALE = ((0.0, "#fdf6ee"), (0.25, "#f9d3ae"), (0.5, "#ec9a5c"), (0.75, "#c65a18"
 WHITE_FROM = 0.7       # of the scale, from where on white is easier to read than ink
 WORST, GAP = "worst of these", 0.25   # the last row, and how far below the others it stands
 LEAST = 0.5            # of shares: how much worse than the best is dark, or a map of like numbers would look broken
+NO_SHARES = ("loss", "global_disparity", "local_disparity", "unique", "redundant", "masked", "seconds")   # though below 1
 ROW, LINE, BELOW, LETTERS = 42, 18, 54, 56   # pixels: a row of cells, a line of names, the words; letters in a line
 
 
@@ -49,7 +50,7 @@ def heat_map(data: pd.DataFrame, rows: str, columns: str, value: str = "accuracy
     if found["mean"].isna().all():
         raise BadInput(f"data: no run has a reading of {value}; choose another, or run longer")
     down, across = (list(dict.fromkeys(found[axis])) for axis in (rows, columns))
-    share = found["mean"].min() >= 0 and found["mean"].max() <= 1
+    share = shares(found["mean"], value)
     found["bad"] = badness(found["mean"], good, LEAST if share else 1e-12)
     last = found.loc[[found["bad"].where(found[columns] == name).idxmax() for name in across]]
     fig = _blank("", "")
@@ -80,6 +81,11 @@ def heat_map(data: pd.DataFrame, rows: str, columns: str, value: str = "accuracy
     fig.update_layout(height=above + BELOW + round(ROW * (under + 1)), hovermode=False,
                       margin={"t": above, "b": BELOW, "l": 8, "r": 8})
     return Figure(f"{value}_by_{rows}_and_{columns}".replace(".", "_"), fig, found.drop(columns="bad"))
+
+
+def shares(means: pd.Series, value: str) -> bool:
+    """Whether readings are shares of 1, to be written in percent."""
+    return value not in NO_SHARES and not ((means < 0) | (means > 1)).any()
 
 
 def badness(means: pd.Series, good: str, least: float) -> pd.Series:

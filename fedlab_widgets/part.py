@@ -93,6 +93,7 @@ class Part(Spec):
 
     slot: ClassVar[str]
     name: ClassVar[str]
+    tag: ClassVar[str] = ""   # its group in the menu, where a slot has many parts
 
     def draft(self) -> dict:
         return {"part": self.name, **super().draft()}

@@ -138,7 +138,7 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
     partition.Masked: lambda p: ("by label and group: half of the clients are home to rows whose label and group "
                                  f"agree, the others to the rest, and a share of {p.lam:g} of the rows was at home "
                                  "(after Hamman & Dutta, ICLR 2024)"),
-    partition.Natural: lambda p: "as the data name them",
+    partition.Natural: lambda p: f"by {p.column}" if p.column else "as the data name them",
     partition.Quantity: lambda p: ("at random, with sizes "
                                    + (f"that fall as k to the power of −{p.power:g}" if p.beta is None else
                                       f"drawn from a Dirichlet distribution with beta = {p.beta:g} (after Li et al., "

@@ -15,6 +15,8 @@ from .rows import finite, gathered
 class Before(Aggregate):
     """What is done to rows [C, D] before another rule combines them; all else is that rule's."""
 
+    tag = "before another rule"
+
     then: slot(Aggregate) = Field(Mean(), description="the rule that combines the rows afterwards")
 
     @abstractmethod

@@ -20,6 +20,7 @@ class Bulyan(Aggregate):
     Source: El Mhamdi et al., The Hidden Vulnerability of Distributed Learning in Byzantium, ICML 2018.
     """
 
+    tag = "robust to liars"
     room: ClassVar = (4, 3)
     smooth: ClassVar = False   # of two rows with one score, rounding says which is chosen
 

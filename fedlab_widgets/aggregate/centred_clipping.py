@@ -19,6 +19,8 @@ class CentredClipping(Aggregate):
     History for Byzantine Robust Optimization, ICML 2021, which has clients send momenta.
     """
 
+    tag = "robust to liars"
+
     tau: float | None = Field(None, gt=0, le=1e9, description="how far a row may pull; the median distance when empty")
     steps: int = Field(1, ge=1, le=100, description="clipping steps a round")
 

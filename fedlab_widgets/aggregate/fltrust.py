@@ -19,6 +19,7 @@ class FLTrust(Aggregate):
     Differs: there g comes from a small set of rows that the server holds; here a client stands for it.
     """
 
+    tag = "by trust"
     by_client: ClassVar = True
 
     trusted: int = Field(0, ge=0, description="the id of the client whose row is the reference")

@@ -24,6 +24,7 @@ class FoolsGold(Aggregate):
     weighting of columns by importance is left out and whose sum of rows is a mean here.
     """
 
+    tag = "by trust"
     by_client: ClassVar = True
 
     kappa: float = Field(1.0, gt=0, le=100, description="how sharply trust falls: larger is more nearly yes or no")

@@ -17,6 +17,8 @@ class GeometricMedian(Aggregate):
     Federated Learning, IEEE TSP 2022 (RFA), which stops after three or four steps.
     """
 
+    tag = "robust to liars"
+
     nu: float = Field(1e-6, gt=0, le=1e3, description="distance below which nearer rows count no more")
     steps: int = Field(100, ge=1, le=10_000, description="Weiszfeld steps at most")
     tolerance: float = Field(1e-6, ge=0, le=1, description="stop at steps shorter than this, in median distances")

@@ -19,6 +19,7 @@ class Krum(Aggregate):
     Source: Blanchard et al., Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent, NeurIPS 2017.
     """
 
+    tag = "robust to liars"
     room: ClassVar = (2, 3)
     smooth: ClassVar = False   # of two rows with one score, rounding says which stays
 

@@ -20,6 +20,7 @@ class MajoritySign(Aggregate):
     where clients send gradients; after more local steps than one it is the sign of what they learned.
     """
 
+    tag = "by vote"
     folds: ClassVar = True
     smooth: ClassVar = False   # near an even vote, rounding decides
 

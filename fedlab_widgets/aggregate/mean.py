@@ -20,6 +20,7 @@ class Mean(Aggregate):
     expected).
     """
 
+    tag = "averages"
     folds = True
 
     weights: Literal["samples", "uniform", "capped"] = Field(

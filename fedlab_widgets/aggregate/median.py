@@ -12,6 +12,8 @@ class Median(Aggregate):
     Raises nothing of its own. Source: Yin et al., Byzantine-Robust Distributed Learning, ICML 2018, Algorithm 1.
     """
 
+    tag = "robust to liars"
+
     def finish(self, total, weights, expected):
         found = rows.gathered(total)
         n = len(found)

@@ -17,6 +17,7 @@ class TrimmedMean(Aggregate):
     Source: Yin et al., Byzantine-Robust Distributed Learning, ICML 2018, which cuts a share of the rows.
     """
 
+    tag = "robust to liars"
     room: ClassVar = (2, 1)
 
     f: int = Field(2, ge=0, le=100_000, description="liars tolerated in a round: so many are cut at either end")

@@ -41,7 +41,8 @@ def closed_form(repeats: int = 7) -> dict[str, float]:
     works = {"10,000 tables 2x2x20, parts": lambda: atoms_binary(many),
              "2x2x100, parts": lambda: atoms_binary(p[None]),
              "2x2x100, decompose, probabilities": lambda: decompose(p),
-             "2x2x100, decompose, counts, corrected": lambda: decompose(wide),
+             "2x2x100, decompose, counts": lambda: decompose(wide),
+             "2x2x100, decompose, counts, corrected": lambda: decompose(wide).corrected,
              "2x2x100, gradients": lambda: gradients(p[None]),
              "2x2x100, chance, 3 x 200 shuffled tables": lambda: chance(wide)}
     with one_thread():

@@ -20,6 +20,7 @@ class Contrastive(Correct):
     0.5). Differs: no projection head, the input of the last layer itself.
     """
 
+    tag = "clients remember"
     linear = False
     sees_rows = True
 

@@ -16,6 +16,7 @@ class ControlVariate(Correct):
     Source: Karimireddy et al., SCAFFOLD, ICML 2020, Algorithm 1, option II.
     """
 
+    tag = "clients remember"
     plain_steps = True
     equal_weights = True
 

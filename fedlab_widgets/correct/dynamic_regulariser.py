@@ -21,6 +21,7 @@ class DynamicRegulariser(Correct):
     Differs from the paper: some local steps instead of the exact minimum.
     """
 
+    tag = "clients remember"
     equal_weights = True
 
     alpha: float = Field(0.1, ge=1e-6, le=100, description="strength of the pull to the global model, and of the tilt")

@@ -19,6 +19,7 @@ class NormaliseSteps(Correct):
     2020, for local SGD. Differs: beside a proximal term the paper discounts earlier steps; here they all count one.
     """
 
+    tag = "nothing remembered"
     plain_steps = True
 
     def blocks(self, world):

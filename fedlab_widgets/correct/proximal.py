@@ -14,6 +14,8 @@ class Proximal(Correct):
     Differs from the paper: a fixed number of local steps instead of a solver tolerance.
     """
 
+    tag = "nothing remembered"
+
     mu: float = Field(0.01, ge=0, le=100, description="strength of the pull back to the global model")
 
     def affine(self, world, start, mine):

@@ -23,6 +23,8 @@ class Drive(Encode):
     pad less, are ours.
     """
 
+    tag = "fewer bits"
+
     takes, smooth = VALUES, False   # near zero a rounding error turns the sign
 
     log2_piece: int = Field(

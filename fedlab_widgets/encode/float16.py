@@ -20,6 +20,8 @@ class Float16(Encode):
     Raises BadInput for another format. Source: IEEE 754 binary16; common practice (the scale a block is ours).
     """
 
+    tag = "fewer bits"
+
     takes, smooth = VALUES, False   # a rounding error may round the other way
 
     format: Literal["float16", "bfloat16"] = Field(

@@ -23,6 +23,8 @@ class LowRank(Encode):
     its own matrix, and the average of C clients has rank up to C r. The bytes up are the same.
     """
 
+    tag = "low rank"
+
     takes, smooth = VALUES, False   # where a matrix has a lower rank, rounding chooses the other directions
 
     rank: int = Field(1, ge=1, le=256, description="columns of the two thin matrices")

@@ -19,6 +19,8 @@ class Quantise(Encode):
     a fixed length here, without the paper's Elias coding.
     """
 
+    tag = "fewer bits"
+
     takes, smooth = VALUES, False   # a rounding error may reach another level
 
     levels: int = Field(16, ge=1, le=32_767, description="levels above zero; 1 keeps a sign or nothing")

@@ -19,6 +19,7 @@ class RandomMask(Encode):
     Communication Efficiency, 2016 (arXiv 1610.05492, random mask and subsampling; a fixed number of places is ours).
     """
 
+    tag = "fewer entries"
     takes = VALUES
 
     fraction: float = Field(0.1, gt=0, le=1, description="share of the entries that are sent")

@@ -20,6 +20,8 @@ class Sign(Encode):
     2019 (arXiv 1901.09847); the signs are averaged here as they arrive, there is no majority vote.
     """
 
+    tag = "fewer bits"
+
     takes, smooth = VALUES, False   # near zero a rounding error turns the sign
 
     feedback: bool = Field(True, description="whether what the signs got wrong is added to the client's next row")

@@ -20,6 +20,8 @@ class TopK(Encode):
     2018 (Algorithm 1: one vector; the cut by blocks is ours).
     """
 
+    tag = "fewer entries"
+
     takes, smooth = VALUES, False   # of two entries of one size, rounding says which goes
 
     fraction: float = Field(0.1, gt=0, le=1, description="share of the entries that are sent")

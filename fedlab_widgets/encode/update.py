@@ -10,6 +10,8 @@ class Update(Encode):
     Raises nothing of its own. Source: McMahan et al., AISTATS 2017.
     """
 
+    tag = "everything"
+
     def wire(self, space, dtype):
         return {"values": (space.width, dtype)}
 

@@ -44,7 +44,7 @@ class Disparity:
     leaves in each part, in bits: 0.0 for up to two groups, where the formula is exact.
 
     `corrected` has the same fields less their small-sample bias (see `_corrected`); `band` says what fair
-    predictions would show by chance (see `band`); it is drawn when first read, which takes a while.
+    predictions would show by chance (see `band`). Both are worked out when first read; a band takes a while.
     Both are None when `decompose` was given probabilities: their sample size is unknown.
     """
 
@@ -55,8 +55,12 @@ class Disparity:
     global_disparity: float
     local_disparity: float
     gap: float = 0.0
-    corrected: "Disparity | None" = None
     counts: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def corrected(self) -> "Disparity | None":
+        """The same less what small samples add: see `_corrected`."""
+        return None if self.counts is None else _corrected(self)
 
     @cached_property
     def band(self):
@@ -105,7 +109,7 @@ def decompose(counts):
     atoms, gap = {name: float(bits[0]) for name, bits in atoms.items()}, float(gap[0])
     if counts.dtype.kind == "f":
         return Disparity(**atoms, gap=gap)
-    return Disparity(**atoms, gap=gap, corrected=_corrected(atoms, counts, gap), counts=counts)
+    return Disparity(**atoms, gap=gap, counts=counts)
 
 
 def band(counts, draws=200, seed=0, level=0.95, shuffle="client"):
@@ -198,7 +202,7 @@ def furthest(band):
                 inside.draws, inside.level)
 
 
-def _corrected(plug, counts, gap):
+def _corrected(plug):
     """The values of `decompose` less what small samples add to them, as a `Disparity`.
 
     A client of n people looks unfair by chance, by about (groups - 1)(predictions - 1) / (2 n ln 2) bits
@@ -214,13 +218,13 @@ def _corrected(plug, counts, gap):
     What is not done: between its bounds unique keeps its bias, for which there is no formula (it has kinks);
     and chance is measured for fair predictions, so that strong unfairness is corrected only roughly.
     """
-    n = counts.sum((0, 1))
-    whole = plug["global_disparity"] - _chance(counts.sum(2)[None])[0]
-    inside = plug["local_disparity"] - n @ _chance(np.moveaxis(counts, 2, 0)) / n.sum()
-    mix = plug["client_unique"] + plug["redundant"] - _chance(counts.sum(1)[None])[0]
+    counts, n = plug.counts, plug.counts.sum((0, 1))
+    whole = plug.global_disparity - _chance(counts.sum(2)[None])[0]
+    inside = plug.local_disparity - n @ _chance(np.moveaxis(counts, 2, 0)) / n.sum()
+    mix = plug.client_unique + plug.redundant - _chance(counts.sum(1)[None])[0]
     whole, mix = max(whole, 0.0), max(mix, 0.0)
-    parts = parts_from(whole, max(inside, whole - mix, 0.0), mix, plug["unique"])
-    return Disparity(**{name: float(bits) for name, bits in parts.items()}, gap=gap)
+    parts = parts_from(whole, max(inside, whole - mix, 0.0), mix, plug.unique)
+    return Disparity(**{name: float(bits) for name, bits in parts.items()}, gap=plug.gap)
 
 
 def _chance(tables):

@@ -15,6 +15,8 @@ class ByGroup(Partition):
     Source: second split of the PID study (Hamman & Dutta, ICLR 2024), which has two clients; more clients are ours.
     """
 
+    tag = "other groups"
+
     clients: int = Field(10, ge=1, le=1_000_000, description="number of clients")
     skew: float = Field(0.9, ge=0, le=1, description="share of each group's rows that its own clients hold")
 

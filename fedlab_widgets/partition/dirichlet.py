@@ -19,6 +19,8 @@ class Dirichlet(Partition):
     Gamma draws are by inverse cdf from counter-based uniforms, so the split is the same on every machine.
     """
 
+    tag = "other labels"
+
     clients: int = Field(10, ge=1, le=1_000_000, description="number of clients")
     alpha: float = Field(0.5, gt=0, le=1000, description="concentration: 0.1 very different, 100 nearly alike")
     min_rows: int = Field(2, ge=0, le=1000, description="rows that every client holds at least")

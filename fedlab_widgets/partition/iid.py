@@ -15,6 +15,8 @@ class IID(Partition):
     (Hamman & Dutta, ICLR 2024).
     """
 
+    tag = "alike"
+
     clients: int = Field(10, ge=1, le=1_000_000, description="number of clients")
 
     def count(self, data):

@@ -15,6 +15,8 @@ class Masked(Partition):
     Source: third split of the PID study (Hamman & Dutta, ICLR 2024; its code swaps N (2 - 2 lambda) random pairs).
     """
 
+    tag = "other groups"
+
     clients: int = Field(10, ge=2, le=1_000_000, description="number of clients")
     lam: float = Field(0.9, ge=0, le=1, validation_alias=AliasChoices("lam", "lambda"),
                        description="lambda: share of rows that are where label and group put them")

@@ -24,6 +24,8 @@ class Noisy(Partition):
     Gau(sigma i / N) names a variance, here it is the standard deviation that grows evenly.
     """
 
+    tag = "other features"
+
     sigma: float = Field(1.0, ge=0, le=100, description="standard deviation of the noise of the last client")
     of: slot(Partition) = Field(IID(clients=10), description="how the rows are dealt out")
 

@@ -18,6 +18,7 @@ class Quantity(Partition):
     a power law are customary since Li et al., MLSys 2020; its form here (Zipf's) is ours.
     """
 
+    tag = "other sizes"
     alternatives = (("power", "beta"),)
 
     clients: int = Field(10, ge=1, le=1_000_000, description="number of clients")

@@ -17,6 +17,8 @@ class Reuse(Partition):
     pfl-research, Granqvist et al., arXiv 2404.06430.
     """
 
+    tag = "very many"
+
     clients: int = Field(100, ge=1, le=1_000_000, description="number of clients")
     of: slot(Partition) = Field(IID(clients=10), description="how the rows are dealt out to the holdings they share")
 

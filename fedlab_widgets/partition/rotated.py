@@ -20,6 +20,8 @@ class Rotated(Partition):
     Learning, NeurIPS 2020 (Rotated MNIST, with turns by 90 degrees).
     """
 
+    tag = "other features"
+
     turns: int = Field(4, ge=2, le=4, description="2: upright and a quarter turn; 4: all four ways round")
     of: slot(Partition) = Field(IID(clients=10), description="how the rows are dealt out")
 

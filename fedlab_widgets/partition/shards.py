@@ -17,6 +17,8 @@ class Shards(Partition):
     Source: McMahan et al., AISTATS 2017, section 3 (MNIST: 200 shards of 300 rows, two for each of 100 clients).
     """
 
+    tag = "other labels"
+
     clients: int = Field(10, ge=1, le=1_000_000, description="number of clients")
     shards: int = Field(2, ge=1, le=1000, description="pieces that each client holds: about as many labels, at most")
 

@@ -26,6 +26,7 @@ class AdaptiveClip(Privatise):
     Source: Andrew et al., Differentially Private Learning with Adaptive Clipping, NeurIPS 2021 (arXiv 1905.03871).
     """
 
+    tag = "at the server"
     alternatives = (("noise_multiplier", "epsilon"),)
 
     start: float = Field(0.1, gt=0, le=1e6, description="clip of the first round")

@@ -19,6 +19,7 @@ class Gaussian(Privatise):
     Source: McMahan et al., Learning Differentially Private Recurrent Language Models, ICLR 2018, Algorithm 1.
     """
 
+    tag = "at the server"
     alternatives = (("noise_multiplier", "epsilon"),)
 
     clip: float = Field(1.0, gt=0, le=1e6, description="longest row a client may contribute")

@@ -26,6 +26,7 @@ class LocalNoise(Privatise):
     updates, ours.
     """
 
+    tag = "at the clients"
     alternatives = (("noise_multiplier", "epsilon"),)
     central = False
     covers = "what the server learns of any one client that sends a row every round"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..part import BadInput
 from ..spec import Experiment
+from .shelves import TAGS
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,11 @@ class Recipe:
     @property
     def name(self) -> str:
         return self.experiment.name
+
+    @property
+    def tag(self) -> str:
+        """Its group in the menu of methods; "" for one that stands on no shelf."""
+        return TAGS.get(self.name, "")
 
 
 BOOK: dict[str, Recipe] = {}

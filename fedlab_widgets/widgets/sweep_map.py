@@ -15,7 +15,7 @@ import anywidget
 import pandas as pd
 import traitlets
 
-from ..figure_attacks import LEAST, SCALE, WORST, badness, cells, number
+from ..figure_attacks import LEAST, NO_SHARES, SCALE, WORST, badness, cells, number, shares
 
 NIGHT = ((0.0, "#26201c"), (0.25, "#54310f"), (0.5, "#96500f"), (0.75, "#db8128"), (1.0, "#ffc27d"))
 # Arrows move in the map, as in any grid; the cell with the focus is the chosen one. Cells are changed in place: the
@@ -27,7 +27,8 @@ function render({ model, el }) {
     const at = model.get("chosen"), all = cells();
     all.forEach((c) => {
       c.classList.toggle("is-chosen", c.dataset.at === at);
-      c.setAttribute("aria-selected", String(c.dataset.at === at));
+      c.role = "gridcell";
+      c.ariaSelected = String(c.dataset.at === at);
       c.tabIndex = c.dataset.at === (at || "0,0") ? 0 : -1;
     });
   };
@@ -48,6 +49,7 @@ function render({ model, el }) {
       el.querySelector("figcaption").innerHTML = fresh.querySelector("figcaption").innerHTML;
     }
     was = next;
+    el.querySelector("table").role = "grid";
     mark();
   };
   const choose = (e) => {
@@ -86,12 +88,12 @@ table-layout:auto;width:auto;font-size:inherit}
 .fl-map-of thead th{vertical-align:bottom;font-weight:400;max-width:8em;background:none}
 .fl-map-of tbody th{text-align:right;font-weight:400;white-space:nowrap;background:none;position:sticky;left:0;
 background:var(--jp-layout-color0,var(--vscode-editor-background,#fff));z-index:1}
-.fl-map-of td{min-width:4.6em;height:44px;box-sizing:border-box;background:var(--day);color:var(--on-day);
+.fl-map-of td{min-width:4.6em;height:44px;box-sizing:border-box;--shade:var(--day);--on:var(--on-day);
+background:var(--shade);color:var(--on);
 white-space:nowrap}
 .fl-map-of td[data-at]{cursor:pointer}
 .fl-map-of td b{font-weight:400;display:block}.fl-map-of small{display:block;font-size:.85em;line-height:1.2}
 .fl-map-of .worst :is(th,td){font-weight:600}.fl-map-of .worst td{height:30px}
-.fl-map-of .gap td{height:6px;padding:0;background:none;min-width:0}
 .fl-map-of td.empty{background:none;color:inherit;border:1px dashed var(--line)}
 .fl-map-of td.running{border:2px solid var(--jp-brand-color1,#1976d2)}
 .fl-map-of td.broken{background:repeating-linear-gradient(135deg,transparent 0 5px,color-mix(in srgb,var(--ink) 22%,
@@ -99,7 +101,7 @@ transparent) 5px 7px);color:var(--ink);border:1px solid var(--line)}
 .fl-map-of td:focus-visible,.fl-map-of td.is-chosen{outline:3px solid var(--ink);outline-offset:-1px}
 .fl-map-of figcaption{margin:4px 0 0;line-height:1.4;max-width:46rem}
 """
-DARK = ".fl-map-of td{background:var(--night);color:var(--on-night)}"
+DARK = ".fl-map-of td{--shade:var(--night);--on:var(--on-night)}"
 LOOK += (f'[data-jp-theme-light="false"] {DARK}\n@media (prefers-color-scheme:dark){{'
          f'body:not([data-jp-theme-light]) {DARK}}}\n')
 
@@ -120,10 +122,10 @@ def page(axes: Mapping[str, tuple[str, ...]], data: pd.DataFrame, column: str, g
     is read; good: "high" or "low". seeds: how many are due. told: what was read. running: the cell at work.
     """
     (down, rows), (across, columns) = axes.items()
-    by, share = {}, True
+    by, share = {}, column not in NO_SHARES
     if len(data):
         found = cells(data.assign(**{column: data.get(column, math.nan)}), (down, across), column)
-        share = bool(found["mean"].isna().all() or (found["mean"].min() >= 0 and found["mean"].max() <= 1))
+        share = shares(found["mean"], column)
         found["bad"] = badness(found["mean"], good, LEAST if share else 1e-12)
         by = dict(zip(zip(found[down], found[across], strict=True), found.itertuples(), strict=True))
     head = "".join(f"<th scope=col>{escape(name)}</th>" for name in columns)
@@ -136,7 +138,7 @@ def page(axes: Mapping[str, tuple[str, ...]], data: pd.DataFrame, column: str, g
     words = (f"{escape(told)}{', in %' if share else ''}: mean ± standard deviation over n of {seeds} "
              f"seed{'s' * (seeds > 1)}; strong colour is {'low' if good == 'high' else 'high'}")
     name = f"{_spoken(told)}, {_spoken(down)} by {_spoken(across)}"
-    return (f'<figure class=fl-map-of><div class=wide><table role=grid aria-label="{name}" aria-readonly=true>'
+    return (f'<figure class=fl-map-of><div class=wide><table aria-label="{name}">'
             f"<thead><tr><th></th>{head}</tr></thead><tbody>{body}"
             f"<tr class=worst><th scope=row>{WORST}</th>{last}</tr></tbody></table></div>"
             f"<figcaption>{words}.</figcaption></figure>")
@@ -173,7 +175,7 @@ def _cell(names: tuple[str, str], at: str, cell, share: bool, seeds: int, runnin
     if running:
         kind, said = f"{kind} running", f"{said}, at work"
         inside = inside or "<small>at work</small>"
-    return (f'<td role=gridcell class="{kind}" style="{style}" data-at="{at}" '
+    return (f'<td class="{kind}" style="{style}" data-at="{at}" '
             f'aria-label="{escape(" with ".join(names))}: {said}">{inside}</td>')
 
 
@@ -181,11 +183,11 @@ def _worst(name: str, some: list, share: bool, due: int) -> str:
     """The worst mean of a column, of the rows there are so far."""
     read = [cell for cell in some if cell.n]
     if not read:
-        return f'<td role=gridcell class=empty style="" aria-label="{WORST}, {escape(name)}: to come"></td>'
+        return f'<td class=empty style="" aria-label="{WORST}, {escape(name)}: to come"></td>'
     cell = max(read, key=lambda cell: cell.bad)
     of = "" if len(read) == due else f"<small>of {len(read)}</small>"
     mean = number(cell.mean, share)
-    return (f'<td role=gridcell class="" style="{shades(cell.bad)}" aria-label="{WORST}, {escape(name)}: {mean}'
+    return (f'<td class="" style="{shades(cell.bad)}" aria-label="{WORST}, {escape(name)}: {mean}'
             f'{" %" * share}">{mean}{of}</td>')
 
 

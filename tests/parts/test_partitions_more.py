@@ -8,6 +8,7 @@ import torch
 import fedlab_widgets as fl
 from fedlab_widgets import seeds
 from fedlab_widgets.partition import Quantity, Shards
+from fedlab_widgets.partition.natural import client_names
 from fedlab_widgets.shards import Data
 from fedlab_widgets.world import world_of
 
@@ -117,3 +118,16 @@ def test_noise_of_a_row_is_its_own(monkeypatch):
     whole = fl.Noisy().seen(rows, owner, KEY).x
     monkeypatch.setattr(noisy, "AT_ONCE", 9)
     assert torch.equal(fl.Noisy().seen(rows, owner, KEY).x, whole) and len(whole.unique()) == 150
+
+
+def test_clients_by_a_column_of_words():
+    """Adult's people by where they work: as many clients as values, and every row with its own."""
+    adult = fl.Adult().load()
+    natural = fl.Natural(column="workclass")
+    owner, names = natural.assign(adult, None), client_names(natural, adult)
+    assert natural.count(adult) == len(names) == 9 and "Private" in names
+    x = adult.x[:, adult.features.index("workclass=Private")]
+    assert bool(((owner == names.index("Private")) == (x == 1)).all())
+    assert torch.bincount(owner).min() == 7      # Never-worked, in the training rows
+    with pytest.raises(fl.BadInput, match=r"partition.column = 'age' is no column of words in these data; there are"):
+        fl.Natural(column="age").count(adult)

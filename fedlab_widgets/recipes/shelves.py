@@ -1,0 +1,19 @@
+"""The book's shelves: which recipes stand together in a menu."""
+
+SHELVES = {
+    "basics": ("fedavg", "fedsgd", "local-only", "centralised"),
+    "clients that differ": ("fedprox", "scaffold", "feddyn", "fednova", "moon"),
+    "server optimisers": ("fedavgm", "fedadam", "fedyogi", "fedadagrad"),
+    "models of their own": ("fedper", "fedrep", "fedbn", "ditto", "apfl", "fine-tuning"),
+    "fewer bytes": ("fedpaq", "qsgd", "signsgd-ef", "powersgd", "random-mask", "drive"),
+    "private": ("dp-fedavg", "dp-fedavg-adaptive", "dp-sgd-local", "local-dp"),
+    "where disparity comes from": ("pid-iid", "pid-sex-skew", "pid-masked", "pid-synthetic", "pid-synthetic-skew",
+                                   "pid-synthetic-masked"),
+    "remedies against disparity": ("parity-penalty", "reweighing", "fairfed", "pid-steered"),
+    "robust to liars": ("krum", "multi-krum", "trimmed-mean", "geometric-median", "bulyan", "centred-clipping",
+                        "norm-clipping", "foolsgold", "fltrust", "signsgd-majority"),
+    "attacks": ("alie", "inner-product", "min-max", "min-sum", "mimic", "boosting", "free-rider", "backdoor"),
+    "text": ("austen",),
+}
+
+TAGS = {name: shelf for shelf, names in SHELVES.items() for name in names}
