@@ -27,7 +27,7 @@ HULL = Word(
     "it tells. What the prediction's curve adds above the clients' is the unique disparity.",
     "Clients on the thin diagonal hold the same mix of groups: they tell nothing, and all disparity is unique.",
     "Point at a corner: it says which client was counted last, and how many people of the group it holds.")
-ABOUT = "As the table has it, whatever split is chosen above. Shaded: what predictions tell beyond the client."
+ABOUT = "As the people are held, whatever split is chosen above. Shaded: what predictions tell beyond the client."
 # The picture is plotly's, which knows no theme: its words take the page's ink here, its paper is clear.
 LOOK = """<style>.fl-hull .js-plotly-plot .main-svg{background:none!important}
 .fl-hull .js-plotly-plot .main-svg text{fill:var(--jp-content-font-color1,#1f1f1f)!important}
@@ -82,9 +82,9 @@ class Summary(w.VBox):
             button.disabled = busy
 
 
-def pictures(audit: Audit) -> list[w.Accordion]:
-    """The hull, and the best accuracy within limits; each is made when it is opened for the first time."""
-    return [Closed("What the prediction tells beyond the client", lambda: _hull(audit)), folded(audit)]
+def pictures(source) -> list[w.Accordion]:
+    """The hull of an audit or a run, and the best accuracy within limits; each is made when it is first opened."""
+    return [Closed("What the prediction tells beyond the client", lambda: _hull(source)), folded(source)]
 
 
 class Closed(w.Accordion):
@@ -105,14 +105,14 @@ class Closed(w.Accordion):
         self.status.say("")
 
 
-def _hull(audit: Audit) -> w.Widget:
+def _hull(source) -> w.Widget:
     """The picture beneath its "?"; what it finds stands in it. It keeps its width: a narrow window scrolls it."""
     import plotly.graph_objects as go  # slow to import
 
-    drawn = go.FigureWidget(audit.figure("hull").figure)
+    drawn = go.FigureWidget(source.figure("hull").figure)
     drawn.update_layout(paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)")
     drawn.update_xaxes(gridcolor="rgba(128,128,128,0.3)").update_yaxes(gridcolor="rgba(128,128,128,0.3)")
-    drawn._config = {**drawn._config, "displaylogo": False}
+    drawn._config = {**drawn._config, "displayModeBar": False}   # its bar would lie over the title
     about = explained(w.HTML(f"{LOOK}<p class=fl-hint>{ABOUT}</p>"), HULL, name="this picture")
     scrolls = w.Box([drawn], tabbable=True, layout={"overflow": "auto", "max_width": "100%"})
     return w.VBox([about, scrolls], layout={"width": "auto"}).add_class("fl-what-if").add_class("fl-hull")

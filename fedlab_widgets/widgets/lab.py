@@ -18,6 +18,7 @@ from ..part import BadInput
 from ..run import Run
 from ..spec import Experiment
 from . import front_end, live, words
+from .audit_keep import pictures
 from .audit_tab import AuditTab
 from .board import Board
 from .clients import ClientTable
@@ -25,7 +26,6 @@ from .fairness import withheld
 from .form import Form
 from .form_look import Names
 from .keep import Keep, ShowCode
-from .limits_panel import folded
 from .preview import Preview
 from .run_bar import RunBar
 from .runner import AT_WORK, Phase, Runner
@@ -308,7 +308,7 @@ class Lab(w.VBox):
         try:
             if counts is not None and len(next(e for e in run.events if isinstance(e, Started)).groups) > 1:
                 revealed = w.HTML()
-                self._fairness.children = [revealed, WhatIf.of(run, on_train=self._train_on), folded(run)]
+                self._fairness.children = [revealed, WhatIf.of(run, on_train=self._train_on), *pictures(run)]
                 threading.Thread(target=self._reveal, args=(run.experiment.task, revealed), daemon=True).start()
             else:
                 self._fairness.children = [w.HTML("<p>This data set names no groups, so there is no gap to read.</p>")]
