@@ -45,7 +45,8 @@ def recipe(name: str) -> Experiment:
     """
     found = BOOK.get(str(name).lower().replace("_", "-"))
     if found is None:
-        near = difflib.get_close_matches(str(name), BOOK, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise BadInput(f"recipe = {name!r} is none of {', '.join(BOOK)}{hint}")
+        near = difflib.get_close_matches(str(name), BOOK, 3)
+        hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+        raise BadInput(f"recipe = {name!r} is none of the {len(BOOK)} recipes; {hint}fedlab list names them all, from "
+                       f"{next(iter(BOOK))} to {next(reversed(BOOK))}")
     return found.experiment

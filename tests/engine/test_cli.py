@@ -191,8 +191,8 @@ def test_the_doctor_names_the_remedy(monkeypatch, capsys, tmp_path):
 # --- what is refused ------------------------------------------------------------------------------------------------
 
 MISTAKES = {   # words of the command line: what the one sentence holds
-    "run nosuch": "recipe = 'nosuch' is none of fedavg, fedprox",
-    "run fedavgg": "did you mean 'fedavg'?",
+    "run nosuch": "recipe = 'nosuch' is none of the",
+    "run fedavgg": "did you mean 'fedavg' or",
     "run missing.json": "missing.json cannot be read (No such file or directory); give a recipe",
     "run broken.json": "broken.json: the experiment is no JSON",
     "run list.json": "list.json: the experiment is a JSON list, not an object",
@@ -312,7 +312,7 @@ def test_figures_stand_beside_the_rows_they_rest_on(place):
 
 def test_privacy_is_said_with_its_delta(place):
     out = said(place, "dp")[1]
-    assert re.search(r"Privacy spent: epsilon [\d.]+( at delta [\d.e-]+)?, for the released model", out)
+    assert re.search(r"Privacy spent: epsilon [\d.]+( at delta [\d.e-]+)?, of what the released models", out)
     assert "Reproducible noise: demonstration" in out
 
 
