@@ -93,6 +93,7 @@ from .slots import (
     Task,
 )
 from .spec import Evaluation, Experiment
+from .sweep import sweep
 from .tasks import *  # noqa: F403
 from .text import write
 
@@ -101,8 +102,8 @@ __version__ = "0.1.0"
 
 # What is imported when it is asked for: the command line and scripts do without widgets, figures and sparse matrices.
 _LATER = {"Lab": ".widgets.lab", "LimitsPanel": ".widgets.limits_panel", "WhatIf": ".widgets.what_if",
-          "accuracy_per_megabyte": ".figure_bytes", "frontier": ".evaluate.limits", "limits": ".evaluate.limits",
-          "sweep": ".sweep"}
+          "SweepPanel": ".widgets.sweep_panel", "accuracy_per_megabyte": ".figure_bytes",
+          "frontier": ".evaluate.limits", "limits": ".evaluate.limits"}
 
 
 def __getattr__(name: str):
@@ -114,7 +115,8 @@ def __getattr__(name: str):
 __all__ = [
     "Accuracy", "Aggregate", "Attack", "BadInput", "Classification", "Correct", "Decomposition", "Distribute", "Encode",
     "Evaluate", "Evaluation", "Experiment", "Fairness", "Gaps", "Lab", "LimitsPanel", "Local", "Net", "OneByOne",
-    "Partition", "Personalise", "Privatise", "Ray", "Run", "Sampler", "Schedule", "Server", "Stacked", "Task", "WhatIf",
+    "Partition", "Personalise", "Privatise", "Ray", "Run", "Sampler", "Schedule", "Server", "Stacked", "SweepPanel",
+    "Task", "WhatIf",
     "accuracy_per_megabyte", "attack_success", "audit", "canonical", "catalogue", "check_part", "decompose", "frontier",
     "limits", "open_run", "part", "recipe", "run", "stream", "sweep", "write",
     *aggregate.__all__, *attack.__all__, *correct.__all__, *distribute.__all__, *encode.__all__, *fairness.__all__,

@@ -7,6 +7,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,7 +88,7 @@ def lab(folder: Annotated[Path | None, typer.Argument(help="Where to put the cou
 
 
 @app.command()
-def bench(works: Annotated[list[str] | None, typer.Argument(metavar="[W1 … W4, W4s-1e3 … W4s-1e6, pid]",
+def bench(works: Annotated[list[str] | None, typer.Argument(metavar="[W1 … W4, W4s-1e3 … W4s-1e6, pid, robust]",
                                                             show_default=False)] = None,
           repeats: Annotated[str, typer.Option(metavar="NUMBER", help="Rounds of each that are timed.")] = "5",
           device: Device = None, raw: Annotated[bool, typer.Option(help="Time the plain PyTorch loop beside.")] = True,
@@ -95,16 +96,15 @@ def bench(works: Annotated[list[str] | None, typer.Argument(metavar="[W1 … W4,
           as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a work.")] = False):
     """Time this machine on the four benchmark works, against a plain PyTorch loop in the same process.
 
-    W4s-1e3 to W4s-1e6 are W3 with so many registered clients; to compare memory, run each in a command of its own.
+    W4s-1e3 to W4s-1e6 are W3 with so many registered clients; to compare memory, run each in a command of its own. pid:
+    the decomposition of disparity; robust: rules against liars, beside byzfl.
     """
     from .bench import WORKS, compare
     from .bench.extras import extras
 
     for name in works or WORKS:
-        if name == "pid":
-            from .bench.pid import lines
-
-            for line in lines():
+        if name in ("pid", "robust"):
+            for line in import_module(f".bench.{name}", __package__).lines():
                 console().print(line, soft_wrap=True)
             continue
         found = compare(name, value(repeats), device=device, raw=raw)

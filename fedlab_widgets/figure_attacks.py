@@ -16,7 +16,7 @@ SCALE = ((0.0, "#fdf6ee"), (0.25, "#f9d3ae"), (0.5, "#ec9a5c"), (0.75, "#c65a18"
 WHITE_FROM = 0.7       # of the scale, from where on white is easier to read than ink
 WORST, GAP = "worst of these", 0.25   # the last row, and how far below the others it stands
 LEAST = 0.5            # of shares: how much worse than the best is dark, or a map of like numbers would look broken
-NO_SHARES = ("loss", "global_disparity", "local_disparity", "unique", "redundant", "masked", "seconds")   # though below 1
+NO_SHARES = ("loss", "global_disparity", "local_disparity", "unique", "redundant", "masked")   # though below 1
 ROW, LINE, BELOW, LETTERS = 42, 18, 54, 56   # pixels: a row of cells, a line of names, the words; letters in a line
 
 

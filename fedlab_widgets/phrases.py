@@ -130,6 +130,7 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
     nets.CharTransformer: lambda p: (
         f"a transformer decoder of {p.layers} block{'s' * (p.layers != 1)} with {p.heads} "
         f"head{'s' * (p.heads != 1)}, width {p.width}, LayerNorm before each step and learned places"),
+    nets.Branches: lambda p: f"{p.k} branches, each {said(p.of)}, of which a client uses one",
     partition.IID: lambda p: "evenly and at random",
     partition.ByGroup: lambda p: (f"by group: a share of {p.skew:g} of each group's rows went to the clients that are "
                                   "its home, the rest to the others (after Hamman & Dutta, ICLR 2024)"),
@@ -176,6 +177,11 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
         f"{p.epochs} that moved the others alone (after FedRep, Collins et al., ICML 2021), on "
         + (f"batches of {p.batch:,}" if p.batch else "all rows of the client in a batch")
         + f", with a step size of {p.lr:g}" + (f" and momentum {p.momentum:g}" if p.momentum else "")),
+    local.LeastLoss: lambda p: (
+        f"{p.epochs} epoch{'s' * (p.epochs != 1)} of SGD on the branch with the least loss on the client's rows (IFCA, "
+        "Ghosh et al., NeurIPS 2020), on "
+        + (f"batches of {p.batch:,}" if p.batch else "all rows of the client in a batch")
+        + f", with a step size of {p.lr:g}" + (f" and momentum {p.momentum:g}" if p.momentum else "")),
     personalise.OwnModel: lambda p: (f"every client also trained a model of its own, pulled towards the model of all "
                                      f"with mu = {p.mu:g} (Ditto, Li et al., ICML 2021), and was read with it"),
     personalise.Mixture: lambda p: (f"every client used a mixture of {p.alpha:g} of a model of its own and the rest of "
@@ -207,6 +213,7 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
     encode.LowRank: lambda p: (f"the updates of weight matrices were sent as products of rank {p.rank}"
                                + (", with error feedback" if p.feedback else "")
                                + ", each client's for itself (after PowerSGD, Vogels et al., NeurIPS 2019)"),
+    encode.OneBranch: lambda p: "of each update the branch that was trained and its number were sent",
     aggregate.Mean: _mean,
     aggregate.Median: lambda p: "the server took the median of every coordinate (Yin et al., ICML 2018)",
     aggregate.TrimmedMean: lambda p: (f"the server averaged every coordinate without its {p.f:,} largest and {p.f:,} "
@@ -236,6 +243,7 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
     aggregate.MajoritySign: lambda p: (
         "the server took the majority of the signs of every coordinate (signSGD with majority vote, Bernstein et al., "
         f"ICLR 2019), times {p.step:g},"),
+    aggregate.ByBranch: lambda p: f"for each branch, of the clients that trained it, {said(p.then)}",
     aggregate.Bucketing: lambda p: (
         f"the server averaged them in random buckets of {p.size:,} (Karimireddy et al., ICLR 2022), and "
         f"{said(p.then)}"),

@@ -101,6 +101,8 @@ class Grid:
         if not isinstance(axes, Mapping) or not axes:
             raise BadInput(f"axes = {axes!r:.60} names no field; give a field and its values, as in "
                            "{\"aggregate\": [fl.Mean(), fl.Median()]}")
+        if "seed" in axes:
+            raise BadInput("axes: seed is no axis, since every cell runs with the same seeds; say how many with seeds=")
         if not isinstance(seeds, int) or not 1 <= seeds <= 1000:
             raise BadInput(f"seeds = {seeds!r} is not allowed: give a whole number from 1 to 1000")
         axes = {path: _named(path, values) for path, values in axes.items()}

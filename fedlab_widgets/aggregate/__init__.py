@@ -2,6 +2,7 @@
 
 from .bucketing import Bucketing
 from .bulyan import Bulyan
+from .by_branch import ByBranch
 from .centred_clipping import CentredClipping
 from .fltrust import FLTrust
 from .fools_gold import FoolsGold
@@ -14,5 +15,5 @@ from .nearest_neighbour_mixing import NearestNeighbourMixing
 from .norm_clipping import NormClipping
 from .trimmed_mean import TrimmedMean
 
-__all__ = ["Bucketing", "Bulyan", "CentredClipping", "FLTrust", "FoolsGold", "GeometricMedian", "Krum", "MajoritySign",
-           "Mean", "Median", "NearestNeighbourMixing", "NormClipping", "TrimmedMean"]
+__all__ = ["Bucketing", "Bulyan", "ByBranch", "CentredClipping", "FLTrust", "FoolsGold", "GeometricMedian", "Krum",
+           "MajoritySign", "Mean", "Median", "NearestNeighbourMixing", "NormClipping", "TrimmedMean"]

@@ -31,7 +31,10 @@ class FairWeights(Fairness):
         "opportunity", description="of favourable answers: among those whose label is favourable, or among all")
 
     def misfits(self, e):
-        if not e.aggregate.folds:
+        rule = e.aggregate
+        while hasattr(rule, "then"):   # it hands weights on
+            rule = rule.then
+        if not rule.folds:
             yield (f"fairness = fair_weights changes what clients count, and aggregate = {e.aggregate.name} heeds no "
                    "weights; set aggregate to 'mean'")
 

@@ -17,7 +17,9 @@ class Natural(Partition):
     Source: textbook; e.g. the natural splits of Caldas et al., LEAF, arXiv 1812.01097.
     """
 
-    column: str | None = Field(None, description="a column of words whose values are the clients; the data's when empty")
+    tag = "as the data name them"
+
+    column: str | None = Field(None, description="a column of words whose values are the clients; the data's if empty")
 
     def count(self, data):
         if self.column:

@@ -6,7 +6,7 @@ from . import pid_splits, pid_synthetic, pid_synthetic_splits, remedies  # noqa:
 from . import krum, trimmed_mean, geometric_median, bulyan, centred_clipping, norm_clipping  # noqa: F401, I001
 from . import foolsgold, fltrust, signsgd_majority  # noqa: F401
 from . import qsgd, fedpaq, signsgd_ef, powersgd, random_mask, drive  # noqa: F401, I001
-from . import attacks, personal, austen  # noqa: F401
+from . import attacks, personal, ifca, austen  # noqa: F401
 from .book import BOOK, Recipe, recipe
 
 __all__ = ["BOOK", "Recipe", "recipe"]

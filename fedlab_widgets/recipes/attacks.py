@@ -4,19 +4,19 @@ from .book import enter
 
 alie = enter(
     "alie", "one client in five lies: a row within what honest ones scatter, against the median",
-    "Baruch, Baruch, Goldberg, A Little Is Enough: Circumventing Defenses For Distributed Learning, NeurIPS 2019 "
+    "Baruch et al., A Little Is Enough: Circumventing Defenses For Distributed Learning, NeurIPS 2019 "
     "(arXiv 1902.06156)",
     attack=ALIE(z=1.5), aggregate=Median(),
 )
 
 inner_product = enter(
     "inner-product", "one client in five lies: the honest mean turned round, against the median",
-    "Xie, Koyejo, Gupta, Fall of Empires: Breaking Byzantine-tolerant SGD by Inner Product Manipulation, UAI 2019 "
+    "Xie et al., Fall of Empires: Breaking Byzantine-tolerant SGD by Inner Product Manipulation, UAI 2019 "
     "(arXiv 1903.03936)",
     attack=InnerProduct(), aggregate=Median(),
 )
 
-MANIPULATING = ("Shejwalkar, Houmansadr, Manipulating the Byzantine: Optimizing Model Poisoning Attacks and Defenses "
+MANIPULATING = ("Shejwalkar & Houmansadr, Manipulating the Byzantine: Optimizing Model Poisoning Attacks and Defenses "
                 "for Federated Learning, NDSS 2021")
 min_max = enter(
     "min-max", "one client in five lies: as far out as the two honest rows furthest apart, against the median",
@@ -32,7 +32,7 @@ min_sum = enter(
 
 mimic = enter(
     "mimic", "one client in five lies: a copy of one honest row, against the median",
-    "Karimireddy, He, Jaggi, Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing, ICLR 2022 "
+    "Karimireddy et al., Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing, ICLR 2022 "
     "(arXiv 2006.09365)",
     attack=Mimic(), aggregate=Median(),
 )
@@ -45,7 +45,7 @@ boosting = enter(
 
 free_rider = enter(
     "free-rider", "one client in five does no work and sends the model back as it came",
-    "Fraboni, Vidal, Lorenzi, Free-rider Attacks on Model Aggregation in Federated Learning, AISTATS 2021 "
+    "Fraboni et al., Free-rider Attacks on Model Aggregation in Federated Learning, AISTATS 2021 "
     "(arXiv 2006.11901)",
     attack=FreeRider(),
 )

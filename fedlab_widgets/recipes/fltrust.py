@@ -4,7 +4,7 @@ from .book import enter
 
 fltrust = enter(
     "fltrust", "believe clients as far as they agree with a trusted one, however many lie",
-    "Cao, Fang, Liu, Gong, FLTrust: Byzantine-robust Federated Learning via Trust Bootstrapping, NDSS 2021",
+    "Cao et al., FLTrust: Byzantine-robust Federated Learning via Trust Bootstrapping, NDSS 2021",
     partition=IID(clients=10),   # the trusted client stands for all, so it should know of all
     aggregate=FLTrust(trusted=0),
 )

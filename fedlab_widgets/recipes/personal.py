@@ -44,7 +44,7 @@ ditto = enter(
 
 apfl = enter(
     "apfl", "every client uses a mixture of a model of its own and the model of all",
-    "Deng, Kamani & Mahdavi, Adaptive Personalized Federated Learning, 2020 (arXiv 2003.13461)",
+    "Deng et al., Adaptive Personalized Federated Learning, 2020 (arXiv 2003.13461)",
     personalise=Mixture(alpha=0.5), **COMMON,
 )
 

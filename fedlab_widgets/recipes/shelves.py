@@ -4,7 +4,7 @@ SHELVES = {
     "basics": ("fedavg", "fedsgd", "local-only", "centralised"),
     "clients that differ": ("fedprox", "scaffold", "feddyn", "fednova", "moon"),
     "server optimisers": ("fedavgm", "fedadam", "fedyogi", "fedadagrad"),
-    "models of their own": ("fedper", "fedrep", "fedbn", "ditto", "apfl", "fine-tuning"),
+    "models of their own": ("fedper", "fedrep", "fedbn", "ditto", "apfl", "fine-tuning", "ifca"),
     "fewer bytes": ("fedpaq", "qsgd", "signsgd-ef", "powersgd", "random-mask", "drive"),
     "private": ("dp-fedavg", "dp-fedavg-adaptive", "dp-sgd-local", "local-dp"),
     "where disparity comes from": ("pid-iid", "pid-sex-skew", "pid-masked", "pid-synthetic", "pid-synthetic-skew",

@@ -17,6 +17,8 @@ from pydantic import BaseModel
 from ..part import Part, Spec, catalogue
 from . import words
 from .controls import NOTHING, Kind, Scale, Slider, kind_of, meant, members, scale_of, start
+from .menu import Menu
+from .offers import Trial, choices, plain, refusals, told
 from .why import Why
 
 
@@ -128,11 +130,6 @@ class Field(Node):
                                                 self.help)))
 
 
-def _plain(text: str) -> str:
-    """A line of a docstring as HTML, without the marks around names."""
-    return html.escape(text.replace("`", ""))
-
-
 class Body(Node):
     """The fields of the spec at a path; made anew when another part stands there."""
 
@@ -184,11 +181,12 @@ class Folded(Field):
 
 
 class PartField(Folded):
-    """A slot: a dropdown of its catalogue, one line on the chosen part, and its fields folded beneath (unless bare)."""
+    """A slot: a menu of its catalogue, one line on the chosen part, and its fields folded beneath (unless bare)."""
 
     def __init__(self, host, path, name, word, base: type[Part], empty: bool, bare: bool = False):
         self.base, self.none = base, [("none", NOTHING)] * empty
-        super().__init__(host, path, name, word, Kind(w.Dropdown, self._begun, lambda v: v.name if v else NOTHING))
+        self.trial = Trial(host, path)
+        super().__init__(host, path, name, word, Kind(Menu, self._begun, lambda v: v.name if v else NOTHING))
         self.says = w.HTML(layout=host.wide).add_class("fl-says")
         self.body = None if bare else Body(host, path)
         self._fold(self.says, *(() if bare else (self.body.box,)))
@@ -200,9 +198,18 @@ class PartField(Folded):
         if self.path not in self.host.waiting:
             self._offer(self.kind.write(value))
         super().show(value)
-        self.says.value = _plain(value.summary()) if value and self.path not in self.host.waiting else ""
+        about = told(type(value)) if value and self.path not in self.host.waiting else ""
+        self.says.value = about + self.refusals()
         if self.body:
             self.body.show(value)
+
+    def refusals(self) -> str:
+        """Mark what cannot be chosen now; why, as HTML."""
+        there = catalogue(self.base.slot)
+        marks = self.trial({name: self._begun(name) for _, name in self.control.options
+                            if name in there and name != self.control.value})
+        self.control.mark(marks)
+        return refusals(self.path, marks)
 
     def refresh(self):
         self._offer(self.control.value)
@@ -210,12 +217,11 @@ class PartField(Folded):
 
     def _offer(self, chosen: str) -> None:
         """The parts of the slot as they are in the catalogue now, and the one that is chosen."""
-        pairs = [*self.none, *choices(self.base, chosen)]
+        pairs, groups = choices(self.base, chosen)
         if chosen and chosen not in dict(pairs).values():   # gone from the catalogue, and in use here all the same
             pairs.append((chosen.replace("_", " "), chosen))
-        if tuple(pairs) != tuple(self.control.options):
-            with self.host.silence():
-                self.control.options, self.control.value = pairs, chosen
+        with self.host.silence():
+            self.control.offer([*self.none, *pairs], chosen, groups)
 
     def _begun(self, choice: str) -> Any:
         """A part by its name, with something in the fields that have no default."""
@@ -225,22 +231,18 @@ class PartField(Folded):
         return {"part": name, **needs} if needs else name
 
 
-def choices(base: type[Part], used: str | None = None) -> list[tuple[str, str]]:
-    """Labels and names of a slot's parts; those that no form can make only where one of them is in use."""
-    return [(words.title(cls), key) for key, cls in catalogue(base.slot).items()
-            if key == used or (base.slot, key) not in words.NOT_BY_HAND]
-
-
 class PartList(Folded):
-    """Several parts of a slot: each with its fields and a button to remove it, and a dropdown to add one."""
+    """Several parts of a slot: each with its fields and a button to remove it, and a menu to add one."""
 
     def __init__(self, host, path, name, word, base: type[Part]):
-        self.base, self.rows, self.value = base, [], ()
-        super().__init__(host, path, name, word, Kind(lambda: w.Dropdown(options=self._offers()), str, str))
+        self.base, self.rows, self.value, self.trial = base, [], (), Trial(host, path)
+        self.says = w.HTML(layout=host.wide).add_class("fl-says")
+        super().__init__(host, path, name, word, Kind(Menu, str, str))
+        self._offer(NOTHING)
         self.add = w.Button(description="Add", tooltip=f"add to {name}", layout=host.narrow, style=host.plain)
         self.add.add_class("fl-small").add_class("fl-add").on_click(lambda _: self._added())
         self.list = w.VBox(layout=host.wide).add_class("fl-nest")
-        self._fold(self.add, self.list)
+        self._fold(self.says, self.add, self.list)
 
     def inner(self):
         return [body for _, body, _ in self.rows]
@@ -251,6 +253,7 @@ class PartList(Folded):
         self.value = value
         for (_, body, _), part in zip(self.rows, value, strict=True):
             body.show(part)
+        self._tell()
 
     def lock(self, locked):
         super().lock(locked)
@@ -258,16 +261,27 @@ class PartList(Folded):
             button.disabled = locked
 
     def refresh(self):
-        chosen = self.control.value
-        self.control.options = self._offers()
-        self.control.value = chosen if chosen in dict(self.control.options).values() else NOTHING
+        self._offer(self.control.value)
         super().refresh()
 
-    def _offers(self) -> list:
-        return [("choose one to add", NOTHING), *choices(self.base)]
+    def _offer(self, chosen: str) -> None:
+        pairs, groups = choices(self.base)
+        with self.host.silence():
+            self.control.offer([("choose one to add", NOTHING), *pairs],
+                               chosen if chosen in dict(pairs).values() else NOTHING, groups)
+
+    def _tell(self) -> None:
+        """What the part that might be added does, and which cannot be."""
+        shelf = catalogue(self.base.slot)
+        marks = self.trial({name: [*self.value, name] for _, name in self.control.options if name in shelf})
+        self.control.mark(marks)
+        chosen = shelf.get(self.control.value)
+        self.says.value = (told(chosen) if chosen else "") + refusals(self.path, marks)
 
     def _typed(self, change) -> None:
-        """Choosing does nothing yet: arrow keys pass over entries that nobody wants."""
+        """Choosing changes nothing yet, as arrow keys pass over entries that nobody wants; it says what they do."""
+        if not self.host.quiet:
+            self._tell()
 
     def _added(self) -> None:
         if self.control.value != NOTHING:
@@ -284,7 +298,7 @@ class PartList(Folded):
     def _row(self, i: int, part: Part):
         host, name = self.host, words.title(type(part))
         body = Body(host, f"{self.path}.{i}")
-        says = w.HTML(f"<b>{html.escape(name)}</b>: {_plain(part.summary())}", layout=host.wide)
+        says = w.HTML(f"<b>{html.escape(name)}</b>: {plain(part.summary())}", layout=host.wide)
         remove = w.Button(description="remove", tooltip="remove " + name, layout=host.narrow, style=host.plain,
                           disabled=host.locked)
         remove.add_class("fl-small").on_click(lambda _: self._removed(i))

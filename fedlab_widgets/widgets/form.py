@@ -14,7 +14,9 @@ from . import words
 from .controls import Kind
 from .fields import Body, Field, Node, bury, node_of
 from .form_look import Names
+from .groups import grouped, when
 from .host import METHOD, OPENING, SECTIONS, Host, decided, differences, fitting, held, slots_of, value_at
+from .menu import Menu
 from .starts import STARTS
 from .task_field import TaskField
 
@@ -221,21 +223,23 @@ def _called(e: Experiment, path: str) -> str:
 
 
 class Method(Field):
-    """The recipes as a dropdown; beneath it what the chosen one is for, and what was changed since."""
+    """The recipes as a menu; beneath it what the chosen one is for, and what was changed since.
+
+    None is ever off: a method takes back what the one before set, and brings what it needs.
+    """
 
     def __init__(self, host: Host, chosen):
         self.chosen = chosen
-        kind = Kind(lambda: w.Dropdown(options=[*BOOK]), str, str)
-        super().__init__(host, "method", "method", words.explain("method"), kind)
+        super().__init__(host, "method", "method", words.explain("method"), Kind(Menu, str, str))
         self.says = w.HTML(layout=host.wide).add_class("fl-says")
         self.box = w.VBox((self.row, self.says), layout=host.wide)
 
     def show(self, value):
-        names = [*BOOK, *(() if value in BOOK else (value,))]
-        if names != [*self.control.options]:
-            self.control.options = names
+        names, groups = grouped("method", BOOK, lambda name: BOOK[name].tag)
+        names += [] if value in BOOK else [value]
+        self.control.offer([(name, name) for name in names], value, groups)
         super().show(value)
-        about = f"{BOOK[value].says}. " if value in BOOK else (
+        about = f"{BOOK[value].says}. {when('method', BOOK[value].tag)} " if value in BOOK else (
             f"The quick start “{QUICK[value]}”. Choosing a method takes back what it set. " if value in QUICK else
             "A method of your own. ")
         self.says.value = html.escape(about[0].upper() + about[1:] + self._apart(value))

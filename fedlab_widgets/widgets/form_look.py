@@ -139,6 +139,10 @@ fill='%23ddd' d='M5.2 5.9 9 9.7l3.8-3.8L14 7.1l-4.9 5-4.9-5z'/%3E%3C/svg%3E"); }
 .fl-form .fl-actions, .fedlab-lab .fl-form + .fl-explained { margin-top: 8px; }
 .fl-form .fl-actions:empty { display: none; }
 .fl-form .fl-says { margin: 1px 0 2px; padding-left: 10.5em; color: var(--jp-content-font-color2); }
+.fl-form .fl-refused summary { cursor: pointer; width: fit-content; }
+.fl-form .fl-refused summary:focus-visible { outline: 2px solid var(--jp-brand-color1); outline-offset: 1px; }
+.fl-form .fl-refused ul { margin: 2px 0; padding-left: 1.2em; }
+.fl-form .widget-dropdown option:disabled { color: var(--jp-ui-font-color2); }
 .fl-form .fl-wrong { border-left: 3px solid var(--jp-error-color1); padding: 2px 10px; font-weight: 600; }
 .fl-form .fl-bad :is(input, select) { border-color: var(--jp-error-color1) !important; }
 .fl-form .fl-section, .fl-form .fl-small, .fl-form .fl-item, .fl-form .fl-says { overflow-wrap: anywhere; }

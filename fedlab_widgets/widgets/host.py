@@ -8,7 +8,7 @@ from typing import Any
 
 import ipywidgets as w
 
-from ..part import BadInput, Spec
+from ..part import BadInput, Part, Spec
 from ..recipes import BOOK
 from ..spec import Experiment
 from . import words
@@ -128,18 +128,28 @@ class Host:
         except Exception as error:   # a part of the user's own whose validator is broken must not break the form
             return None, f"{', '.join(changes)} cannot be set: {type(error).__name__}: {error}"
 
-    def cure(self, at: str) -> w.Button | None:
-        """A button for what a recipe with the same part sets beside it, where that makes a refused choice fit."""
-        changes = self.waiting[at][0] if at in self.waiting else {}
-        if not any(isinstance(v, (str, list)) and p.split(".")[0] in METHOD for p, v in changes.items()):
-            return None
+    def refused(self, path: str, value: Any) -> str:
+        """The sentence with which a change would have to wait; "" where it, or it with those that wait, is taken."""
+        others = {p: v for at, (held, _) in self.waiting.items() if at != path for p, v in held.items()}
+        return "" if others and self._tried({**others, path: value})[0] else self._tried({path: value})[1]
+
+    def beside(self, changes: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
+        """(slot, changes) where what a recipe with the same part sets in that slot makes a refused choice fit."""
+        usual, tried = Experiment(), []
         for book in BOOK.values():
-            for slot in METHOD[1:]:
-                extra = {slot: getattr(book.experiment, slot)}
-                if decided(book.name).keys() & {slot, *(p for p in decided(book.name) if p.startswith(slot + "."))} \
-                        and slot not in changes and self._tried({**changes, **extra})[0]:
-                    return self._cure_button(at, {**changes, **extra}, slot)
+            e = book.experiment
+            for slot in METHOD[1:] if all(_has(e, p, v) for p, v in changes.items()) else ():
+                extra = {slot: getattr(e, slot)}
+                if extra[slot] != getattr(usual, slot) and slot not in map(_first, changes) and extra not in tried:
+                    tried.append(extra)
+                    if self._tried({**changes, **extra})[0]:
+                        return slot, {**changes, **extra}
         return None
+
+    def cure(self, at: str) -> w.Button | None:
+        """A button for what `beside` finds for the change that waits at a field."""
+        found = self.beside(self.waiting[at][0]) if at in self.waiting else None
+        return self._cure_button(at, found[1], found[0]) if found else None
 
     def _cure_button(self, at: str, changes: dict[str, Any], slot: str) -> w.Button:
         text = f"Do it, and set {words.label(Experiment, slot)} to {words.brief(changes[slot])}"
@@ -150,6 +160,22 @@ class Host:
     def placed(self, path: str) -> tuple[str, ...]:
         """The fields beneath a path that have a place of their own in the form."""
         return tuple(p[len(path) + 1:] for paths in SECTIONS.values() for p in paths if p.startswith(path + "."))
+
+
+def _first(path: str) -> str:
+    return path.split(".")[0]
+
+
+def _has(e: Experiment, path: str, choice: Any) -> bool:
+    """Whether an experiment has at a path the part that was chosen, or last added, by its name."""
+    choice = choice[-1] if isinstance(choice, list) and choice else choice
+    name = choice.get("part") if isinstance(choice, dict) else choice
+    try:
+        there = value_at(e, path)
+    except (AttributeError, IndexError):
+        return False
+    return isinstance(name, str) and name in [
+        part.name for part in (there if isinstance(there, tuple) else (there,)) if isinstance(part, Part)]
 
 
 def held(e: Experiment, path: str, value: Any) -> bool:

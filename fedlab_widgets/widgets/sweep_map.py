@@ -78,6 +78,7 @@ export default { render };
 """
 LOOK = """
 .fl-map-of{--ink:var(--jp-content-font-color1,var(--vscode-editor-foreground,#1a1a1a));
+--ground:var(--jp-layout-color0,var(--vscode-editor-background,#fff));
 --line:var(--jp-border-color1,#9a9a9a);margin:0;color:var(--ink);font:13px/1.3 var(--jp-content-font-family,system-ui,
 sans-serif)}
 .fl-map-of .wide{overflow-x:auto;padding:3px}
@@ -85,10 +86,11 @@ sans-serif)}
 table-layout:auto;width:auto;font-size:inherit}
 .fl-map-of tr{background:none!important}
 .fl-map-of :is(th,td){padding:4px 6px;text-align:center;vertical-align:middle;border:0;line-height:1.25}
-.fl-map-of thead th{vertical-align:bottom;font-weight:400;max-width:8em;background:none}
-.fl-map-of tbody th{text-align:right;font-weight:400;white-space:nowrap;background:none;position:sticky;left:0;
-background:var(--jp-layout-color0,var(--vscode-editor-background,#fff));z-index:1}
-.fl-map-of td{min-width:4.6em;height:44px;box-sizing:border-box;--shade:var(--day);--on:var(--on-day);
+.fl-map-of thead th{vertical-align:bottom;font-weight:400;width:6.4em;min-width:6.4em;background:none;
+white-space:normal}
+.fl-map-of tbody th{text-align:right;font-weight:400;white-space:normal;max-width:8em;position:sticky;left:0;
+background:var(--ground);z-index:1}
+.fl-map-of td{height:44px;box-sizing:border-box;--shade:var(--day);--on:var(--on-day);
 background:var(--shade);color:var(--on);
 white-space:nowrap}
 .fl-map-of td[data-at]{cursor:pointer}
@@ -99,11 +101,13 @@ white-space:nowrap}
 .fl-map-of td.broken{background:repeating-linear-gradient(135deg,transparent 0 5px,color-mix(in srgb,var(--ink) 22%,
 transparent) 5px 7px);color:var(--ink);border:1px solid var(--line)}
 .fl-map-of td:focus-visible,.fl-map-of td.is-chosen{outline:3px solid var(--ink);outline-offset:-1px}
+@media (max-width:600px){.fl-map-of tbody th{max-width:5.5em;font-size:.92em}}
 .fl-map-of figcaption{margin:4px 0 0;line-height:1.4;max-width:46rem}
 """
 DARK = ".fl-map-of td{--shade:var(--night);--on:var(--on-night)}"
 LOOK += (f'[data-jp-theme-light="false"] {DARK}\n@media (prefers-color-scheme:dark){{'
-         f'body:not([data-jp-theme-light]) {DARK}}}\n')
+         'body:not([data-jp-theme-light]) .fl-map-of{--ink:var(--vscode-editor-foreground,#ececec);'
+         f'--ground:var(--vscode-editor-background,#151515)}}body:not([data-jp-theme-light]) {DARK}}}\n')
 
 
 class SweepMap(anywidget.AnyWidget):
@@ -135,8 +139,8 @@ def page(axes: Mapping[str, tuple[str, ...]], data: pd.DataFrame, column: str, g
             for j, name in enumerate(columns)) + "</tr>" for i, row in enumerate(rows))
     last = "".join(_worst(name, [by[row, name] for row in rows if (row, name) in by], share, len(rows))
                    for name in columns)
-    words = (f"{escape(told)}{', in %' if share else ''}: mean ± standard deviation over n of {seeds} "
-             f"seed{'s' * (seeds > 1)}; strong colour is {'low' if good == 'high' else 'high'}")
+    words = (f"{escape(told[:1].upper() + told[1:])}{', in %' if share else ''}: mean ± standard deviation over n of "
+             f"{seeds} seed{'s' * (seeds > 1)}; strong colour is {'low' if good == 'high' else 'high'}")
     name = f"{_spoken(told)}, {_spoken(down)} by {_spoken(across)}"
     return (f'<figure class=fl-map-of><div class=wide><table aria-label="{name}">'
             f"<thead><tr><th></th>{head}</tr></thead><tbody>{body}"
@@ -159,9 +163,9 @@ def _shade(bad: float, scale) -> tuple[str, str]:
 
 
 def _cell(names: tuple[str, str], at: str, cell, share: bool, seeds: int, running: bool) -> str:
-    if cell is None or not cell.n + cell.failed:
+    if cell is None:
         kind, style, inside, said = "empty", "", "", "to come"
-    elif not cell.n and cell.failed:
+    elif cell.failed and not cell.n:
         kind, style, inside, said = "broken", "", f"<b>{cell.failed} failed</b>", f"{cell.failed} failed"
     elif not cell.n:
         kind, style, inside, said = "empty", "", "<b>–</b>", "without this reading"
@@ -185,7 +189,7 @@ def _worst(name: str, some: list, share: bool, due: int) -> str:
     if not read:
         return f'<td class=empty style="" aria-label="{WORST}, {escape(name)}: to come"></td>'
     cell = max(read, key=lambda cell: cell.bad)
-    of = "" if len(read) == due else f"<small>of {len(read)}</small>"
+    of = "" if len(read) == due else f"<small>{len(read)} of {due}</small>"
     mean = number(cell.mean, share)
     return (f'<td class="" style="{shades(cell.bad)}" aria-label="{WORST}, {escape(name)}: {mean}'
             f'{" %" * share}">{mean}{of}</td>')

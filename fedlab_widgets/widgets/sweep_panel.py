@@ -33,7 +33,7 @@ from .sweep_runner import SweepRunner
 from .why import explained
 from .words import Word
 
-TICK = 0.25        # seconds between two looks at the runs; each sends two messages at most
+TICK = 0.5         # seconds between two looks at the runs; each sends four messages at most
 PATIENCE = 5.0     # seconds between two pictures for the saved notebook
 READ = {           # name -> (column, which values are good, what it is)
     "accuracy": ("accuracy", "high", "accuracy on {rows}test rows"),
@@ -46,12 +46,12 @@ READ = {           # name -> (column, which values are good, what it is)
     "local disparity": ("local_disparity", "low", "local disparity on held-out rows, in bits")}
 ALWAYS = ("accuracy", "worst client")   # the others once a run has them
 WORDS = {
-    "start": Word("Start runs every combination that has not run yet, each with every seed, one run after the other.",
-                  "8 attacks by 6 rules with 3 seeds are 144 runs; the first map of 48 is full after a third of the "
-                  "time.", "Start with one seed, look, and only then ask for more."),
-    "stop": Word("Stop ends the run at work and keeps all that are done; Go on takes up what is missing.",
-                 "Stopped at 60 of 144 runs: nothing is lost, and the same cell with the same out= goes on tomorrow.",
-                 "Stop once one map is full: which cells would more seeds change your mind about?"),
+    "start and stop": Word(
+        "Start runs every combination that has not run yet, each with every seed, one run after the other. Stop ends "
+        "the run at work and keeps all that are done; Go on takes up what is missing.",
+        "8 attacks by 6 rules with 3 seeds are 144 runs. Stopped at 60, nothing is lost, and the same cell with the "
+        "same out= goes on tomorrow.",
+        "Stop once every cell has one run: which cells would more seeds change your mind about?"),
     "reading": Word("The reading is the figure of each run's last round that the map shows.",
                     "Accuracy may hardly move while the worst client falls, or while a backdoor works.",
                     "Find two rules that are alike in accuracy and apart for the worst client."),
@@ -65,7 +65,8 @@ WORDS = {
 STILL = f"""<style>{LOOK}.jp-OutputArea:has(.fl-sweep) .fl-sweep-still,
 .jp-OutputArea:has(.fl-sweep-still):not(:has(.fl-sweep)) .jupyter-widgets{{display:none}}</style>"""
 STYLE = """<style>.fl-sweep .fl-go{display:flex;flex-wrap:wrap;gap:4px 8px;overflow:visible}
-.fl-sweep progress{width:min(100%,20rem);height:10px;vertical-align:middle;margin-right:8px}
+.fl-sweep .widget-html-content{line-height:1.4}.fl-sweep .widget-dropdown{flex-wrap:nowrap!important}
+.fl-sweep progress{width:min(50%,20rem);height:10px;vertical-align:middle;margin-right:8px}
 .fl-sweep .fl-runs{max-width:46rem;line-height:1.4}.fl-sweep .fl-runs pre{margin:4px 0;padding:6px 8px;overflow-x:auto;
 background:var(--jp-layout-color2,#f3f3f3);color:inherit;font-size:.93em;line-height:1.4}
 .fl-sweep .fl-alert{border-left:4px solid #d55e00;padding:4px 8px}
@@ -93,6 +94,7 @@ class SweepPanel(w.VBox):
             grid = replace(grid, path=before.grid.path)
         self.grid, self.runner = grid, SweepRunner(grid, _reader(grid), after=before and before.runner)
         self._shown = self._still = self._loop = None
+        self._lock = threading.RLock()
         self._pictured, self._rows_of = 0.0, ""
         self.buttons = {name: w.Button(description=name.capitalize(), icon=icon, tooltip=tip, layout={"width": "auto"})
                         for name, icon, tip in (("start", "play", "Run what has not run yet"),
@@ -105,11 +107,12 @@ class SweepPanel(w.VBox):
         self.map, self.bar, self.status, self.told = (SweepMap(), w.HTML(), w.HTML(), w.HTML())
         go = w.HBox([*self.buttons.values()]).add_class("fl-go")
         super().__init__([
-            w.HTML(STYLE + f"<h3>{escape(' by '.join(map(_named, grid.axes)))}</h3>").add_class("fl-heading"),
-            w.HBox([explained(go, WORDS["start"], WORDS["stop"], name="Start, Stop"),
+            explained(w.HTML(f"{STYLE}<h3>{escape(' by '.join(map(_named, grid.axes)).capitalize())}</h3>").add_class(
+                "fl-heading"), WORDS["heat map"], name="the heat map"),
+            w.HBox([explained(go, WORDS["start and stop"], name="Start and Stop"),
                     explained(self.reading, WORDS["reading"], name="the reading")],
-                   layout={"flex_flow": "row wrap", "grid_gap": "4px 16px", "align_items": "flex-start"}),
-            self.bar, self.status, explained(self.map, WORDS["heat map"], name="the heat map"), self.told, Names()])
+                   layout={"flex_flow": "row wrap", "grid_gap": "4px 16px", "align_items": "center"}),
+            self.bar, self.status, self.map, self.told, Names()])
         self.add_class("fl-what-if").add_class("fl-sweep")
         self.reading.observe(lambda _: self._flush(), "value")
         self.map.observe(lambda _: self._tell(), "chosen")
@@ -172,13 +175,21 @@ class SweepPanel(w.VBox):
     def _flush_until_rest(self) -> None:
         """The only writer of live figures, until the runner rests."""
         thread = self.runner.thread
-        while thread.is_alive():
-            thread.join(TICK)
+        try:
+            while thread.is_alive():
+                self._flush()
+                thread.join(TICK)
             self._flush()
+        except Exception as error:   # noqa: BLE001  (on a thread nobody else would see it)
+            self.status.value = _alert(f"The panel stands still, and the runs go on: {type(error).__name__}: {error}")
 
     def _flush(self) -> None:
+        with self._lock:   # a choice on the page comes on another thread
+            self._draw()
+
+    def _draw(self) -> None:
         runner, phase = self.runner, self.runner.phase
-        running = runner.now and runner.now[0][0]
+        running = now[0][0] if (now := runner.now) else None
         shown = (len(runner.rows), running, self.reading.value)
         if self.bar.value != (bar := self._progress(phase)):
             self.bar.value = bar
@@ -222,12 +233,12 @@ class SweepPanel(w.VBox):
     def _progress(self, phase: Phase) -> str:
         runner, whole = self.runner, len(self.grid.runs)
         text = f"{len(runner.rows):,} of {whole:,} runs"
-        if runner.now is not None:
-            (names, seed), done = runner.now
+        if now := runner.now:
+            (names, seed), done = now
             text += (f"; now {' with '.join(names)}, seed {seed}, round {done:,} of "
                      f"{self.grid.cells[names].rounds:,}")
-        if runner.left is not None:
-            text += f"; about {span(runner.left)} left"
+        if (left := runner.left) is not None:
+            text += f"; about {span(left)} left"
         share = (len(runner.rows) + runner.share) / whole
         return f'<progress max=1 value="{share:.3f}" aria-label="Runs done"></progress>{escape(text)}'
 
@@ -235,7 +246,7 @@ class SweepPanel(w.VBox):
         """Where the sweep stands, said anew only when that changes."""
         done, whole = len(self.runner.rows), len(self.grid.runs)
         if phase is Phase.FAILED:
-            return f"<div role=alert class=fl-alert>The sweep has stopped: {escape(self.runner.problem)}</div>"
+            return _alert(f"The sweep has stopped: {self.runner.problem}")
         failed = sum(row["status"] == "failed" for row in self.runner.rows.values()) if phase not in AT_WORK else 0
         folder = f"in <code>{escape(str(self.grid.path))}</code>"
         text = {Phase.PREPARING: "Looking for runs that are there already …", Phase.RUNNING: f"Runs go on {folder}.",
@@ -262,15 +273,15 @@ class SweepPanel(w.VBox):
         for seed in self.grid.seeds:
             row = self.runner.rows.get((names, seed))
             if row is None:
-                at_work = self.runner.now is not None and self.runner.now[0] == (names, seed)
+                at_work = (now := self.runner.now) and now[0] == (names, seed)
                 pieces.append(f"seed {seed} is {'at work' if at_work else 'to come'}")
                 continue
             last = last or row
             read = row.get(column, math.nan)
             share = 0 <= read <= 1 and column not in NO_SHARES
             value = "without this reading" if math.isnan(read) else number(read, share) + " %" * share
-            failed = f"failed after {row['round']} rounds: {escape(str(row['reason']))}"
-            pieces.append(f"seed {seed} {failed if row['status'] == 'failed' else value}")
+            failed = row["status"] == "failed"
+            pieces.append(f"seed {seed} {'failed: ' + escape(str(row['reason'])) if failed else value}")
         said = f"<b>{escape(' with '.join(names).capitalize())}</b>, {self.reading.value}: {'; '.join(pieces)}."
         if last is None:
             return f"<div class=fl-runs>{said}</div>"
@@ -279,8 +290,12 @@ class SweepPanel(w.VBox):
                 f'aria-label="Code that opens the run">{escape(code)}</pre></div>')
 
 
+def _alert(text: str) -> str:
+    return f"<div role=alert class=fl-alert>{escape(text)}</div>"
+
+
 def _named(path: str) -> str:
-    return path.replace("_", " ").replace(".", " ").capitalize()
+    return path.replace("_", " ").replace(".", " ")
 
 
 def _reader(grid: Grid):

@@ -13,8 +13,9 @@ from ..tasks import Arrays
 from ..tasks.frame import report_of
 from ..world import rows_of
 from . import words
-from .fields import PartField, choices
+from .fields import PartField
 from .host import METHOD
+from .offers import choices
 from .preview import Preview
 from .starts import STARTS
 
@@ -34,7 +35,7 @@ class TaskField(PartField):
         """Follow the experiment; while the panel is open the dropdown stays at "Your file…"."""
         super().show(value)
         if isinstance(value, Arrays):
-            self.says.value = html.escape(_about(value))
+            self.says.value = html.escape(_about(value)) + self.refusals()
         task, partition, why = self._dealt
         if value == task and self.host.experiment.partition == partition:
             self.says.value += f" <span role=status>{html.escape(why)}</span>"
@@ -52,11 +53,10 @@ class TaskField(PartField):
         task = self.host.experiment.task
         used = isinstance(task, Arrays)
         named = {Arrays.name: task.title} if used else {}
-        pairs = [(named.get(key, label), key) for label, key in choices(self.base, Arrays.name if used else chosen)]
-        pairs.append((OFFER, FILE))
-        if tuple(pairs) != tuple(self.control.options) or self.control.value != chosen:
-            with self.host.silence():
-                self.control.options, self.control.value = pairs, chosen
+        pairs, groups = choices(self.base, Arrays.name if used else chosen)
+        pairs = [*((named.get(key, label), key) for label, key in pairs), (OFFER, FILE)]
+        with self.host.silence():
+            self.control.offer(pairs, chosen, groups)
 
     def _typed(self, change):
         if self.host.quiet:

@@ -33,7 +33,7 @@ class YourFile(w.VBox):
     >>> panel.chooser.show(pd.DataFrame({"age": [20, 30, 40] * 10, "site": ["a", "b"] * 15,
     ...                                  "ok": ["no"] * 15 + ["yes"] * 15}), "people.csv")
     >>> panel.use()
-    people.csv ('no', 'yes') Natural()
+    people.csv ('no', 'yes') Natural(column=None)
     """
 
     def __init__(self, on_task: Callable[[Arrays, Partition | None], None]):

@@ -55,6 +55,13 @@ def test_a_run_that_was_cut_off_goes_on(tmp_path):
     assert sweep(BASE, axes, seeds=1, out=tmp_path / "cut").data.accuracy[0] == whole.data.accuracy[0]
 
 
+def test_warnings_of_runs_stay_in_their_records(tmp_path, recwarn):
+    rare = BASE.changed(schedule=fl.Lockstep(sampler=fl.Poisson(q=0.01)))   # an empty round, in 24 of 25
+    noted = sweep(rare, {"local.lr": [0.1]}, seeds=1, out=tmp_path / "noted", progress=False)
+    assert noted.data.notes[0] >= 1
+    assert not [w for w in recwarn if "nobody took part" in str(w.message)]
+
+
 def test_the_bar_says_what_is_left(tmp_path, capsys):
     sweep(BASE, {"local.lr": [0.1, 0.2]}, seeds=1, out=tmp_path / "bar", progress=True)
     said = capsys.readouterr().err
@@ -68,6 +75,8 @@ def test_the_bar_says_what_is_left(tmp_path, capsys):
     ({"axes": {"local.lr": {"a b": 0.1, "a/b": 0.2}}}, "names of local.lr differ only in signs"),
     ({"axes": {"local.lr": [0.1, -1.0]}}, "^-1.0: local.lr = -1.0 is not allowed"),
     ({"axes": {"attack": {"one": fl.SignFlip(liars=(4,))}}}, "^one: attack.liars = 4 is no client"),
+    ({"axes": [fl.Mean()]}, "names no field"),
+    ({"axes": {"seed": [1, 2]}}, "seed is no axis"),
     ({"seeds": 0}, "seeds = 0 is not allowed"),
     ({"seeds": 900}, "3,600 runs"),
     ({"experiment": "fedavg"}, "is no Experiment"),
@@ -89,6 +98,7 @@ def test_a_model_that_explodes_is_a_failed_run_and_no_number(tmp_path):
                 seeds=1, out=tmp_path / "bad", progress=False)
     failed = bad.data[bad.data.status == "failed"]
     assert failed["local.lr"].tolist() == ["100.0"] and failed.accuracy.isna().all()
+    assert failed.reason.tolist()[0].startswith("the model is no longer finite") and bad.data.reason.isna().sum() == 1
     words = [a.text for a in bad.figure().figure.layout.annotations]
     assert words.count("1 failed") == 1 and words.count("failed") == 1   # its cell, and the worst of its column
 
@@ -135,6 +145,11 @@ def test_where_low_is_good_the_worst_is_the_highest():
 def test_a_map_of_like_numbers_does_not_look_broken():
     near = heat_map(RUNS.assign(accuracy=[0.93, 0.93, 0.9, 0.9] * 2), "attack", "rule")
     assert near.figure.data[0].z.max() == pytest.approx(0.03 / 0.5)
+
+
+def test_losses_below_one_are_no_percentages():
+    picture = heat_map(RUNS.rename(columns={"accuracy": "loss"}), "attack", "rule", "loss", good="low")
+    assert drawn(picture)[0, 0].startswith("0.85<br>") and "in %" not in picture.figure.layout.annotations[-1].text
 
 
 @pytest.mark.parametrize("changes, said", [
