@@ -68,7 +68,7 @@ def _lockstep(p):
 def _kept(p):
     if p.layers == ("*",):
         return "clients started from their own last model, which never left them,"
-    return (f"clients started from the global model but for the layers {listed(p.layers)}, which stayed with each of "
+    return (f"clients started from the global model but for the layer{'s' * (len(p.layers) > 1)} {listed(p.layers)}, which stayed with each of "
             "them (after Arivazhagan et al. 2019),")
 
 

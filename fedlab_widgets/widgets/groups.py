@@ -58,6 +58,7 @@ WHEN = {
         "adaptive": "where some weights seldom move, as in text; look for a server step of its own"},
     "local": {
         "sgd": "unless you know better", "head_then_body": "where layers stay at home",
+        "least_loss": "where clients fall into a few kinds, and nobody knows who is of which",
         "private_sgd": "where every row of a client is to be hidden, from the server as well"},
     "distribute": {
         "broadcast": "unless clients are to have models of their own",

@@ -33,7 +33,7 @@ from .sweep_runner import SweepRunner
 from .why import explained
 from .words import Word
 
-TICK = 0.5         # seconds between two looks at the runs; each sends four messages at most
+TICK = 1.0         # seconds between two looks at the runs; each sends four messages at most
 PATIENCE = 5.0     # seconds between two pictures for the saved notebook
 READ = {           # name -> (column, which values are good, what it is)
     "accuracy": ("accuracy", "high", "accuracy on {rows}test rows"),

@@ -223,7 +223,8 @@ def test_ctrl_c(tmp_path, undisturbed):
     reference, _ = undisturbed("scaffold+top_k")
     (tmp_path / "spec.json").write_text(SCAFFOLD.to_json(), "utf-8")
     command = [sys.executable, "-c", "import time\nfrom fedlab_widgets import cli, session\n"
-               "def slow(self, event, old=session.RunFolder.record):\n    old(self, event)\n    time.sleep(0.02)\n"
+               "def slow(self, event, old=session.RunFolder.record):\n    old(self, event)\n"
+               "    time.sleep(0.5 if event.round > 6 else 0.02)\n"   # there is time to interrupt it on a busy machine
                "session.RunFolder.record = slow\ncli.main()", "run", "spec.json", "--out", "run"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
