@@ -7,13 +7,14 @@
      |   fairness          what they are asked and told before     [C, A] [C, T]  priced: up, down
      |   local             what they learn    ( correct, correct… )          \\
      |   privatise.client  local noise, local clipping             [C, D]     | client half: in an executor
-     |   encode            rows -> payloads, what really goes out   bytes     / priced: up
+     |   encode            rows -> payloads, what really goes out   bytes     / priced: up, once a link
      |   - - - - - - - - - the wire - - - - - - - - - - - - - - - - -
      |   decode            payloads -> rows                         [C, D]
      |   attack            what liars sent instead                  [C, D]
      |   privatise.bound   bound each row ……………… and noise          [C, D] … on the sum
      |   aggregate         rows to one row, or rows to rows         [D] or [C, D]
      |   server            the new model                            [P]
+     |   distribute.after  what comes back to each client           [C, P]    priced: down
      |   evaluate          count tables and sums, many readings
      '-- record            an event, streamed to whoever listens
 
@@ -48,6 +49,7 @@ from . import (
     schedule,
     server,
     tasks,
+    topology,
 )
 from .aggregate import *  # noqa: F403  (each folder says in its __all__ which parts it has)
 from .attack import *  # noqa: F403
@@ -96,6 +98,7 @@ from .spec import Evaluation, Experiment
 from .sweep import sweep
 from .tasks import *  # noqa: F403
 from .text import write
+from .topology import *  # noqa: F403
 
 __version__ = "0.1.0"
 
@@ -121,5 +124,5 @@ __all__ = [
     "limits", "open_run", "part", "recipe", "run", "stream", "sweep", "write",
     *aggregate.__all__, *attack.__all__, *correct.__all__, *distribute.__all__, *encode.__all__, *fairness.__all__,
     *local.__all__, *nets.__all__, *partition.__all__, *personalise.__all__, *privatise.__all__, *schedule.__all__,
-    *server.__all__, *tasks.__all__,
+    *server.__all__, *tasks.__all__, *topology.__all__,
 ]

@@ -40,7 +40,8 @@ CHUNK = 32      # clients of a task at most, unless told: a task costs milliseco
 ON_GPU = 1024   # the same where it has a GPU; what does not fit its memory is halved
 AHEAD = 4       # tasks under way for each that the cluster can run: none waits for the next to be sent
 WAYS = ("fused", "vmap", "one by one")
-READ = ("local", "encode", "personalise")   # the memories that clients read; the server's stays where it is
+READ = ("local", "encode", "personalise", "distribute")   # the memories that clients read; the server's stays …
+PUBLIC = ("public",)   # … but for what everybody knows of a client
 
 
 @dataclass(frozen=True)
@@ -221,13 +222,15 @@ def _terms() -> tuple[tuple[str, str], ...]:
 
 def _shared(state: State) -> State:
     """A state without clients' own rows and what only the server reads."""
-    return replace(state, own=None, memory={p: Memory({}, state.memory[p].shared) for p in READ})
+    return replace(state, own=None, memory={p: Memory({}, state.memory[p].shared) for p in READ} | {
+        "aggregate": Memory()})
 
 
 def _own(state: State, some: Cohort) -> tuple[Tensor | None, dict[str, dict[str, Tensor]]]:
     """The own rows of some clients: those kept at home, and those of each memory."""
+    public = {n: t.gather(some.ids) for n, t in state.memory["aggregate"].own.items() if n in PUBLIC}
     return (None if state.own is None else state.own.gather(some.ids),
-            {p: state.memory[p].of(some.ids).own for p in READ})
+            {p: state.memory[p].of(some.ids).own for p in READ} | {"aggregate": public})
 
 
 @dataclass(frozen=True)

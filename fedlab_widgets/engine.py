@@ -20,13 +20,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from . import wire
 from .evaluate.measure import measure, readings, slow_readings, started
-from .events import Event, Failed, RoundEnded, Stopped, Warned
+from .events import Event, Failed, RoundEnded, Shown, Stopped, Warned
 from .executors import Executor, TooBig
-from .phases import Sent, asked_first, client_half, server_half
+from .part import parts_in
+from .phases import Sent, asked_first, blocks_of, client_half, come_back, moved, sent_back, server_half
 from .plan import Plan, downlink
 from .spec import Experiment
-from .types import Cohort, Interrupted, Memory, State, Stop, never
+from .types import Cohort, Combined, Interrupted, Memory, State, Stop, never
 
 SLOW_READINGS = 10    # rounds between two readings of what is too slow for every round
 
@@ -34,50 +36,72 @@ SLOW_READINGS = 10    # rounds between two readings of what is too slow for ever
 def advance(plan: Plan, state: State, executor: Executor, stop: Stop) -> tuple[State, list[Event]]:
     """One server update. Raises Interrupted when `stop` says so; the state given stays valid then."""
     e, world, began = plan.experiment, plan.world, time.perf_counter()
-    cohort = e.schedule.next(world, state)
+    cohort, clock = e.schedule.next(world, state)
+    cohort = admitted(cohort, state)
     sent: list[Sent] = []
 
     def rows() -> Iterator[Tensor]:
         for came in executor.map(partial(client_half, executor.path(plan), state, stop), cohort):
             sent.append(replace(came, payload=replace(came.payload, tensors={})))   # what was on the wire may go
-            yield e.encode.decode(came.payload.tensors, plan.space)
+            yield wire.decoded(e.encode, came.payload.tensors, plan.space, world.dtype)
 
     try:
         cohort, asked = asked_first(plan, state, executor, stop, cohort)
-        value, learnt, private = server_half(plan, rows(), cohort, state.memory["aggregate"].of(cohort.ids),
-                                             state.memory["privatise"])
+        combined, learnt, private = server_half(plan, state, rows(), cohort)
     except Exception as error:   # so far nothing of the state was written
         executor.lessen(error)
         raise
-    due, events = replace(state, round=cohort.round, time=cohort.time, trips=state.trips + len(cohort)), []
-    if value is None:
+    due, events = replace(state, round=cohort.round, time=cohort.time, trips=state.trips + len(cohort),
+                          memory=state.memory | {"schedule": clock}), []
+    if combined is None and not e.schedule.idles:
         events.append(Warned(cohort.round, "nobody took part in this round: the model stays as it was"))
-    else:
+    links = e.aggregate.links(world, cohort.round, cohort.ids)
+    if combined is not None:
         events += [Warned(cohort.round, note) for note in [e.aggregate.warning(len(cohort))] if note]
-        due = _commit(plan, due, sent, cohort, plan.space.split(value),
+        due = _commit(plan, due, sent, cohort, combined,
                       {"aggregate": learnt, "fairness": asked.learnt, "privatise": private})
+    if cohort.round % e.evaluate.every == 0 or cohort.round == e.rounds:
+        views = {name: view for part in parts_in(e) for name, view in part.shows(plan, due, cohort).items()}
+        events += [Shown(cohort.round, {name: view.plain() for name, view in views.items()})] if views else []
+    up = torch.cat([s.payload.bytes for s in sent]) if sent else cohort.ids[:0]
     losses = torch.cat([s.loss for s in sent])[cohort.sizes.to(world.device) > 0] if sent else None
     events.append(RoundEnded(
         cohort.round, cohort.time, due.trips, time.perf_counter() - began,
-        bytes_up=sum(int(s.payload.bytes.sum()) for s in sent) + asked.up,
-        bytes_down=cohort.invited * downlink(plan, state) + asked.down,
+        bytes_up=int((up if links is None else up * links).sum()) + asked.up,
+        bytes_down=cohort.invited * downlink(plan, state) + asked.down + sent_back(plan, combined, len(cohort)),
         epsilon=plan.ledger and plan.ledger.so_far(cohort.round, e.rounds),
         train_loss=float(losses.double().mean()) if losses is not None and len(losses) else None,
-        update_norm=None if value is None else float(plan.space.split(value)["update"].double().norm()),
+        update_norm=None if combined is None else moved(plan, combined, state),
         cohort=cohort.ids.tolist() if len(cohort) <= 1000 else None,
         clip=float(state.memory["privatise"].shared["clip"]) if "clip" in state.memory["privatise"].shared else None))
     return due, events
 
 
-def _commit(plan: Plan, state: State, sent: list[Sent], cohort: Cohort, value: dict[str, Tensor],
+def admitted(cohort: Cohort, state: State) -> Cohort:
+    """The cohort without clients that the aggregate has shut out: they are not asked."""
+    out = state.memory["aggregate"].own.get("excluded")
+    if out is None or not bool((shut := out.gather(cohort.ids)[:, 0].cpu() > 0).any()):
+        return cohort
+    return replace(cohort[~shut], invited=cohort.invited - int(shut.sum()))
+
+
+def _commit(plan: Plan, state: State, sent: list[Sent], cohort: Cohort, combined: Combined,
             learnt: dict[str, Memory]) -> State:
     """Write what clients keep, fold what they share, move the model. Raises FloatingPointError if it is not finite."""
-    e, world = plan.experiment, plan.world
+    e, world, value = plan.experiment, plan.world, blocks_of(plan, combined, state)
     share = e.aggregate.stands_for(len(cohort), plan.expected) / world.clients
     settled = e.local.settle(world, value, state.memory["local"], share)
     model, server = e.server.step(world, state, settled, state.memory["server"])
-    if not all(bool(torch.isfinite(rows).all()) for rows in (model, *(s.kept for s in sent if s.kept is not None))):
+    local = e.local.fold(world, value, state.memory["local"], share)
+    back = come_back(plan, state, cohort.ids, combined)
+    own, heard = e.distribute.after(world, state, cohort.ids, model, back, local.sent)
+    if not all(bool(torch.isfinite(rows).all()) for rows in
+               (model, *(rows for rows in (own, *(s.kept for s in sent)) if rows is not None))):
         raise FloatingPointError
+    if own is not None:
+        state.own.scatter(cohort.ids, own)
+    for name, rows in heard.items():
+        state.memory["distribute"].own[name].scatter(cohort.ids, rows)
     at = 0
     for s in sent:   # chunk by chunk: joined, they would stand in memory twice
         ids = cohort.ids[at:at + len(s.loss)]
@@ -90,7 +114,6 @@ def _commit(plan: Plan, state: State, sent: list[Sent], cohort: Cohort, value: d
     for place, memory in learnt.items():
         for name, rows in memory.own.items():
             state.memory[place].own[name].scatter(cohort.ids, rows)
-    local = e.local.fold(world, value, state.memory["local"], share)
     learnt = {place: replace(state.memory[place], shared=memory.shared) for place, memory in learnt.items()}
     return replace(state, model=model, memory=state.memory | learnt | {"local": local, "server": server})
 

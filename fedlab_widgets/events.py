@@ -73,6 +73,14 @@ class Evaluated(Event):
 
 
 @dataclass(frozen=True)
+class Shown(Event):
+    """Live readings of what parts remember after `round`: name -> the fields of a `View`."""
+
+    round: int
+    views: dict[str, dict]
+
+
+@dataclass(frozen=True)
 class Checkpointed(Event):
     """A snapshot of the state after `round` lies in the run folder."""
 
@@ -105,7 +113,7 @@ class Failed(Event):
     text: str
 
 
-KINDS = {cls.__name__: cls for cls in (Started, RoundEnded, Evaluated, Checkpointed, Warned, Stopped, Failed)}
+KINDS = {cls.__name__: cls for cls in (Started, RoundEnded, Evaluated, Shown, Checkpointed, Warned, Stopped, Failed)}
 
 
 def from_json(line: str) -> Event:

@@ -8,6 +8,7 @@ of it. `Figure.save` is in `export.py`.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -33,20 +34,20 @@ FILL = {"redundant": {"shape": "/", "fgcolor": ORANGE, "bgcolor": "#fbe9c6", "si
         "unique": {"shape": "", "bgcolor": "#408fc5"},
         "masked": {"shape": ".", "fgcolor": PURPLE, "bgcolor": "#f4e2eb", "size": 6, "solidity": 0.4}}
 PATTERNS = ("", "/", ".", "x", "-", "\\", "|", "+")
-AXES = {"rounds": "round", "MB": "MB", "seconds": "seconds"}
+AXES = {"rounds": "round", "MB": "MB", "seconds": "seconds", "time": "virtual time"}
 MOST_ROWS, MOST_BARS = 40, 100   # clients in a forest plot, in bars
 
 
 def figure(run, name: str, x: str = "rounds") -> Figure:
-    """The named figure of a run; x: "rounds", "MB" (up and down, so far) or "seconds" (of training, so far).
+    """The named figure of a run; x: "rounds", "MB" (up and down, so far), "seconds" (of training) or "time" (virtual).
 
     Raises BadInput for an unknown name, an axis that the figure does not have, and a run without what it shows.
     """
-    if name not in DRAWERS:
-        raise BadInput(f"figure = {name!r} is none of {', '.join(DRAWERS)}")
+    if name not in DRAWERS and name not in run.views:
+        raise BadInput(f"figure = {name!r} is none of {', '.join([*DRAWERS, *run.views])}")
     if x not in AXES:
-        raise BadInput(f"x = {x!r} is no axis; choose rounds, MB or seconds")
-    draw, axes = DRAWERS[name]
+        raise BadInput(f"x = {x!r} is no axis; choose rounds, MB, seconds or time")
+    draw, axes = DRAWERS.get(name, (partial(shown, name=name), ("rounds",)))
     if x not in axes:
         way = f"choose {' or '.join(axes)}" if len(axes) > 1 else "leave x away"
         raise BadInput(f"x = {x!r} makes no sense for the figure {name}; {way}")
@@ -263,6 +264,13 @@ def gains(run, x):
     return found.figure, found.data
 
 
+def shown(run, _, name: str):
+    """A live reading of what a part remembers."""
+    from .figure_views import view_data, view_figure  # which imports this
+
+    return view_figure(run.views[name]), view_data(run.views[name])
+
+
 def client_accuracy(run) -> pd.DataFrame:
     """Accuracy of each client of the panel on its held-out rows: one row a reading (index: round), one column a client
     (its name, or its number), NaN without rows. Empty where the tables were too large to be recorded."""
@@ -300,6 +308,8 @@ def _table(run, read, x) -> pd.DataFrame:
             raise BadInput(f"{run.path} sent nothing, so that MB are no axis; choose the figure convergence over "
                            "rounds or seconds")
         table["MB"] = sent[read.index].values
+    elif x == "time":
+        table["virtual time"] = history["time"][read.index].values
     elif x == "seconds":
         table["seconds"] = history.seconds.cumsum()[read.index].values
     return table
@@ -353,6 +363,7 @@ def _blank(x, y) -> go.Figure:
 
 
 DRAWERS = {"convergence": (convergence, tuple(AXES)), "disparity": (disparity, tuple(AXES)),
-           "communication": (communication, ("rounds", "seconds")), "accuracy_per_mb": (accuracy_per_mb, ("rounds",)),
+           "communication": (communication, ("rounds", "seconds", "time")),
+           "accuracy_per_mb": (accuracy_per_mb, ("rounds",)),
            "epsilon": (epsilon, tuple(AXES)), "partition": (partition, ("rounds",)), "clients": (clients, ("rounds",)),
            "hull": (hull, ("rounds",)), "gains": (gains, ("rounds",))}

@@ -6,7 +6,9 @@ import time
 from dataclasses import dataclass
 from tempfile import gettempdir
 
-from . import room, table
+import torch
+
+from . import room, table, wire
 from .engine import SLOW_READINGS, client_half
 from .evaluate.measure import measure, readings, slow_readings
 from .executors import Executor, fitting
@@ -14,7 +16,7 @@ from .phases import asked_first
 from .plan import Plan, begin, downlink, prepare, questions
 from .session import one_thread
 from .spec import Experiment
-from .types import Interrupted, State, never
+from .types import Interrupted, State, never, payload_bytes
 from .wording import size, span
 from .world import pick_device, world_of
 
@@ -79,22 +81,31 @@ def forecast(e: Experiment, device: str | None = None) -> Forecast:
         reports = e.schedule.rate(world.clients) * len(e.schedule.eligible(world.clients))
         seconds = e.rounds * _training(plan, state, executor, reports) + _reading(plan, state)
     asked, told = questions(plan)
-    up = e.rounds * reports * (e.encode.price(plan.space, world.dtype) + asked)
-    down = e.rounds * (e.schedule.asked(world.clients) * downlink(plan, state) + reports * told)
+    back = e.aggregate.sends_back(world)
+    most = payload_bytes(world.sent.width, world.dtype) if back is None else back
+    up = e.rounds * reports * (wire.price(e.encode, plan.space, world.dtype) * _links(plan) + asked)
+    down = e.rounds * (e.schedule.asked(world.clients) * downlink(plan, state) + reports * (told + most))
     ledger, tables = plan.ledger, room.tables_of(state)
-    expected, most = room.touched(e, world.clients)
+    expected, largest = room.touched(e, world.clients)
     return Forecast(e.rounds, round(up), round(down), ledger and ledger.epsilon(e.rounds), ledger and ledger.delta,
-                    _memory(plan, tables, most, reports, executor.chunk), seconds, e.schedule.certain,
+                    _memory(plan, tables, largest, reports, executor.chunk), seconds,
+                    e.schedule.certain and back is not None,
                     ledger and ledger.relation, ledger and ledger.noise_multiplier,
-                    round(expected * sum(t.width for t in tables)), most * sum(t.width for t in tables),
-                    gettempdir() if any(most * t.width > table.HELD for t in tables) else None,
+                    round(expected * sum(t.width for t in tables)), largest * sum(t.width for t in tables),
+                    gettempdir() if any(largest * t.width > table.HELD for t in tables) else None,
                     *([e.privatise.covers] if e.privatise is not None else [Forecast.covers]), e.local.own_account)
+
+
+def _links(plan: Plan) -> float:
+    """To how many others a client sends its payload, in the mean."""
+    links = plan.experiment.aggregate.links(plan.world, 1, torch.arange(plan.world.clients))
+    return 1.0 if links is None else float(links.double().mean())
 
 
 def _training(plan: Plan, state: State, executor: Executor, reports: float) -> float:
     """Seconds of one round's client half: the first chunk really trains for a few looks at the clock."""
     e, world = plan.experiment, plan.world
-    piece = e.schedule.next(world, state)[:executor.chunk]
+    piece = e.schedule.next(world, state)[0][:executor.chunk]
     if not len(piece):
         return 0.0
     began, marks = time.perf_counter(), []

@@ -12,7 +12,7 @@ from .evaluate.decomposition import private_of
 from .events import Started
 from .forecast import size
 from .phrases import listed, said
-from .privatise.accountant import Ledger
+from .privatise import CorrelatedNoise, verify_participation
 from .privatise.local_ledger import LocalLedger
 from .schedule import Full
 from .widgets import fairness
@@ -57,7 +57,8 @@ def _setup(run, start):
         told = _left_out(e.schedule, clients)
         yield (told + _capital(start_from)) if told else f"In each round {said(e.schedule)}; {start_from}"
         if _sent(run):
-            yield f"{_capital(said(e.encode))}; {said(e.aggregate)}, and {said(e.server)}."
+            yield f"{_capital(said(e.encode))}; {said(e.aggregate)}" + (
+                "." if e.aggregate.of_models else f", and {said(e.server)}.")
     if e.personalise is not None:
         yield f"{_capital(said(e.personalise))}."
     done, seeds = len(run.history), [r.experiment.seed for r in (run, *run.replicates)]
@@ -83,13 +84,16 @@ def _guarded(run, start):
     yield f"{_capital(said(e.privatise))}" + ("." if z is None else f", with a noise multiplier of {z:.4g}.")
     clients = _clients(run, start)
     if len(spent) and z and delta and clients:
-        ledger = (Ledger(e.schedule.sampling(clients), z, delta) if e.privatise.central
+        same = e.privatise.model_copy(update={"noise_multiplier": z, "epsilon": None, "delta": delta})
+        ledger = (same.ledger(e.schedule.sampling(clients), clients, e.rounds) if e.privatise.central
                   else LocalLedger(e.privatise.mechanism, z, delta))
         yield (f"After {len(run.history):,} rounds epsilon is {spent.iloc[-1]:.3g} at delta = {delta:.2g}, for data "
                f"{RELATION[ledger.relation]} (accountant: {ledger.method}).")
         yield ("It assumes a trusted server and clients that come as stated, and covers the released models, not the "
                "per-client figures and losses reported here." if e.privatise.central else
                f"It is of {e.privatise.covers}, not of the per-client figures and losses reported here.")
+        if isinstance(e.privatise, CorrelatedNoise):
+            yield _capital(verify_participation(run))
     if z:
         yield ("The noise follows from the run's seed, so that whoever knows the seed can take it out again: this "
                "demonstrates the mechanism and protects nobody.")

@@ -11,7 +11,7 @@ import inspect
 import re
 import warnings
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from weakref import WeakSet
 
 from pydantic import (
@@ -27,6 +27,9 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from .wording import field_at, sentence
+
+if TYPE_CHECKING:
+    from .types import View
 
 
 class BadInput(ValueError):
@@ -114,6 +117,10 @@ class Part(Spec):
     def lacks(self, plan) -> Iterable[str]:
         """The same of what is known once there are data: clients, liars, groups (`plan` is a `Plan`)."""
         return ()
+
+    def shows(self, plan, state, cohort) -> dict[str, View]:
+        """Live readings after a round, by name: what is worth seeing of what the part remembers."""
+        return {}
 
     def remarks(self, plan) -> Iterable[str]:
         """What a reader should know before the run, in sentences."""

@@ -14,10 +14,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from . import wire
 from .executors import Executor
 from .folding import blocks
 from .plan import Plan, questions
-from .types import Cohort, Interrupted, Memory, Payload, State, Stop
+from .types import Cohort, Combined, Interrupted, Memory, Payload, State, Stop
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,6 @@ def asked_first(plan: Plan, state: State, executor: Executor, stop: Stop, cohort
             Asked(learnt, len(cohort) * up, len(cohort) * down))
 
 
-_NOTHING = Memory()
-
-
 @dataclass(frozen=True)
 class Sent:
     """What came back from the clients of one chunk; own rows by place of memory."""
@@ -80,48 +78,66 @@ def client_half(plan: Plan, state: State, stop: Stop, cohort: Cohort) -> Sent:
     start = e.distribute.start(world, state, ids)
     keys = world.keys("training", cohort.round, ids)
     mine = state.memory["local"].at_clients(ids)
+    mine = e.distribute.heard(state, ids, mine)
     trained = e.local.train(world, start, cohort, mine, keys, plan.tamper(cohort), stop)
-    blocks = {"update": world.sent.take(trained.end - start), **trained.extras}
+    known = state.memory["aggregate"].own.get("public")   # what others know of a client, where that is not its start
+    blocks = {"update": world.sent.take(trained.end - start) if known is None else
+              world.sent.take(trained.end) - known.gather(ids), **trained.extras}
     rows = torch.cat([blocks[b.name] for b in plan.space.blocks], dim=1) if trained.extras else blocks["update"]
     if e.privatise is not None:
         rows = e.privatise.client(rows, world.keys("local noise", cohort.round, ids), plan.ledger)
-    arrays, codec = e.encode.encode(rows, plan.space, world.keys("encode", cohort.round, ids),
-                                    state.memory["encode"].at_clients(ids))
+    payload, codec = wire.encoded(e.encode, rows, plan.space, world.keys("encode", cohort.round, ids),
+                                  state.memory["encode"].at_clients(ids))
     own = {"local": trained.own}
     if e.personalise is not None:
         own["personalise"] = e.personalise.learn(world, e.local, start, trained.end, cohort,
                                                  state.memory["personalise"].of(ids),
                                                  world.keys("personal", cohort.round, ids), stop)
-    kept = world.layout.columns(e.distribute.kept(world.layout)).take(trained.end) if state.own is not None else None
-    return Sent(e.encode.payload(arrays, plan.space, world.dtype), own | {"encode": codec.own}, kept,
-                trained.loss)
+    return Sent(payload, own | {"encode": codec.own}, e.distribute.at_home(world, trained.end), trained.loss)
 
 
-def server_half(plan: Plan, rows: Iterator[Tensor], cohort: Cohort, mine: Memory,
-                private: Memory = _NOTHING) -> tuple[Tensor | None, Memory, Memory]:
-    """Lie, bound, fold, noise: the combined row [D], or None when nobody came and no noise is due; what the aggregator
-    (mine) and the mechanism of privacy remember.
+def server_half(plan: Plan, state: State, rows: Iterator[Tensor],
+                cohort: Cohort) -> tuple[Combined | None, Memory, Memory]:
+    """Lie, bound, fold, noise: what is combined, or None when nobody came and no noise is due; what the aggregator
+    (rows of the cohort) and the mechanism of privacy remember.
 
     Decoded rows come a chunk at a time and go as they are folded, so that a mean never holds them all.
     """
     e, world = plan.experiment, plan.world
+    mine, private = state.memory["aggregate"].of(cohort.ids), state.memory["privatise"]
     weights = e.aggregate.weigh(cohort.sizes) * cohort.weights
     rows = rows if e.attack is None else _lies(plan, rows, cohort)
     total, at, counted = None, 0, torch.zeros((), dtype=world.dtype, device=world.device)
     for block in blocks(rows):
+        some = cohort[at:at + len(block)]
+        at += len(block)
         if e.privatise is not None:
             counted = counted + e.privatise.count(block, private).sum()
             block = e.privatise.bound(block, private)
-        total = e.aggregate.fold(total, block, weights[at:at + len(block)])
-        at += len(block)
+        total = e.aggregate.fold(total, _as_meant(plan, state, block, some), weights[at - len(block):at])
     if e.privatise is not None and e.privatise.central:   # an empty round releases noise only
         total = torch.zeros(plan.space.width, dtype=world.dtype, device=world.device) if total is None else total
-        total = e.privatise.noise(total, plan.ledger, e.aggregate.sensitivity,
-                                  world.keys("privacy noise", cohort.round, 0), private)
+        total, private = e.privatise.noise(total, plan.ledger, e.aggregate.sensitivity,
+                                           world.keys("privacy noise", cohort.round, 0), private)
         private = e.privatise.learn(counted, plan.ledger, world.keys("count noise", cohort.round, 0), private)
     if total is None:
         return None, mine, private
-    return *e.aggregate.combine(world, total, weights, plan.expected, cohort, mine), private
+    combined, mine = e.aggregate.combine(world, total, weights, plan.expected, cohort, mine)
+    return combined if isinstance(combined, Combined) else Combined(combined), mine, private
+
+
+def _as_meant(plan: Plan, state: State, rows: Tensor, some: Cohort) -> Tensor:
+    """Rows as the aggregate is to read them: whole models where it mixes these; and what a client sends beside its
+    update counts once, however much the schedule makes of the update."""
+    e, world, width = plan.experiment, plan.world, plan.space.blocks[0].width
+    if e.aggregate.of_models:
+        known = state.memory["aggregate"].own.get("public")
+        known = (world.sent.take(e.distribute.start(world, state, some.ids)) if known is None
+                 else known.gather(some.ids))
+        rows = torch.cat([rows[:, :width] + known, rows[:, width:]], dim=1)
+    if rows.shape[1] > width and bool((some.weights != 1).any()):
+        rows = torch.cat([rows[:, :width], rows[:, width:] / some.weights[:, None].to(rows)], dim=1)
+    return rows
 
 
 def _lies(plan: Plan, rows: Iterator[Tensor], cohort: Cohort) -> Iterator[Tensor]:
@@ -129,5 +145,34 @@ def _lies(plan: Plan, rows: Iterator[Tensor], cohort: Cohort) -> Iterator[Tensor
     for some in ([torch.cat(list(rows))] if attack.needs_all and len(cohort) else rows):
         ids = cohort.ids[at:at + len(some)]
         bad = plan.lying(ids).to(some.device)
-        yield attack.lie(some, bad, plan.world.keys("lie", cohort.round, ids))
+        yield attack.lie(some, bad, plan.world.keys("lie", cohort.round, ids), plan.space)
         at += len(some)
+
+
+def sent_back(plan: Plan, combined: Combined | None, count: int) -> int:
+    """Bytes of the rows that clients get back."""
+    if combined is None or combined.rows is None:
+        return 0
+    each = plan.experiment.aggregate.sends_back(plan.world)
+    return int(combined.down.sum()) if combined.down is not None else count * each
+
+
+def blocks_of(plan: Plan, combined: Combined, state: State) -> dict[str, Tensor]:
+    """The combined blocks, of which "update" is the way from the model of all, also where whole models were mixed."""
+    value = plan.space.split(combined.value)
+    if plan.experiment.aggregate.of_models:
+        value = value | {"update": value["update"] - plan.world.sent.take(state.model)}
+    return value
+
+
+def moved(plan: Plan, combined: Combined, state: State) -> float:
+    return float(blocks_of(plan, combined, state)["update"].double().norm())
+
+
+def come_back(plan: Plan, state: State, ids: Tensor, combined: Combined) -> Tensor | None:
+    """The weights [C, P] that clients ids [C] get back from an aggregate that gives each a row of its own."""
+    if combined.rows is None:
+        return None
+    e, world = plan.experiment, plan.world
+    start, rows = e.distribute.start(world, state, ids), combined.rows[:, :world.sent.width]
+    return world.sent.put(rows if e.aggregate.of_models else rows + world.sent.take(start), into=start)

@@ -19,6 +19,7 @@ from . import (
     schedule,
     server,
     tasks,
+    topology,
 )
 from .part import Part
 
@@ -65,11 +66,19 @@ def _lockstep(p):
     return said(p.sampler) + lost
 
 
+def _late(p):
+    tail = f", but for a share of {p.slow:g} that took {p.slow_factor:g} times as long" if p.slow else ""
+    more = ", weighted by how seldom each came" if p.weights == "unbiased" else ""
+    more += f", counted (1 + s)^-{p.staleness:g} when s rounds old" if p.staleness else ""
+    return f"{more}; all clients were always at work, the fastest {100 * p.spread:g} % faster than the slowest{tail}"
+
+
 def _kept(p):
     if p.layers == ("*",):
         return "clients started from their own last model, which never left them,"
-    return (f"clients started from the global model but for the layer{'s' * (len(p.layers) > 1)} {listed(p.layers)}, which stayed with each of "
-            "them (after Arivazhagan et al. 2019),")
+    layers = f"layer{'s' * (len(p.layers) > 1)} {listed(p.layers)}"
+    return (f"clients started from the global model but for the {layers}, which stayed with each of them (after "
+            "Arivazhagan et al. 2019),")
 
 
 def _sgd(p):
@@ -123,6 +132,7 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
         "tenth of every chapter was the test set"),
     tasks.Arrays: lambda p: f"our own data “{p.title}” ({' × '.join(map(str, p.shape))}, SHA-256 {p.sha256[:12]}…)",
     nets.MLP: _mlp,
+    nets.Xavier: lambda p: f"{said(p.of)}, with first weights as in Glorot & Bengio (AISTATS 2010)",
     nets.Logistic: lambda p: "multinomial logistic regression",
     nets.CNN: lambda p: (f"a convolutional net (5 × 5 convolutions with {p.channels} and {2 * p.channels} channels, "
                          + (f"each with GroupNorm of {p.groups} groups and " if p.groups else "each ")
@@ -130,12 +140,16 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
     nets.CharTransformer: lambda p: (
         f"a transformer decoder of {p.layers} block{'s' * (p.layers != 1)} with {p.heads} "
         f"head{'s' * (p.heads != 1)}, width {p.width}, LayerNorm before each step and learned places"),
+    nets.SuperMask: lambda p: (f"{said(p.of)}, without biases, with fixed random weights of which the {100 * p.keep:g} "
+                               "% with the highest scores in each layer were used (edge-popup, Ramanujan et al., CVPR "
+                               "2020)"),
     nets.Branches: lambda p: f"{p.k} branches, each {said(p.of)}, of which a client uses one",
     partition.IID: lambda p: "evenly and at random",
     partition.ByGroup: lambda p: (f"by group: a share of {p.skew:g} of each group's rows went to the clients that are "
                                   "its home, the rest to the others (after Hamman & Dutta, ICLR 2024)"),
     partition.Dirichlet: lambda p: (f"with label shares drawn from a Dirichlet distribution with alpha = {p.alpha:g} "
-                                    "(Hsu, Qi & Brown 2019)"),
+                                    "(Hsu, Qi & Brown 2019)"
+                                    + (f", the same for each {p.alike:,} clients" if p.alike > 1 else "")),
     partition.Masked: lambda p: ("by label and group: half of the clients are home to rows whose label and group "
                                  f"agree, the others to the rest, and a share of {p.lam:g} of the rows was at home "
                                  "(after Hamman & Dutta, ICLR 2024)"),
@@ -156,9 +170,20 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
     schedule.Fixed: lambda p: f"{p.m:,} clients, drawn without replacement, took part",
     schedule.Poisson: lambda p: (f"each client took part with probability {p.q:g}, independently of the others"
                                  + (f", but at most {p.cap:,} of them" if p.cap else "")),
+    schedule.InTurn: lambda p: (f"at most {p.size:,} clients took part, in a fixed order, so that nobody came again "
+                                "before all others had"),
     schedule.Lockstep: _lockstep,
+    schedule.FixedTick: lambda p: (
+        f"the server took in, every {p.every:g} of the time that the slowest ordinary client takes, whatever work had "
+        f"come in{_late(p)}"),
+    schedule.Buffer: lambda p: (
+        f"the server took in {'each report as it came' if p.size == 1 else f'the next {p.size:,} reports'}{_late(p)}"),
     distribute.Broadcast: lambda p: "clients started from the global model",
     distribute.KeepLayers: _kept,
+    distribute.OwnModels: lambda p: ("clients started from models of their own"
+                                     + (", each drawn anew" if p.begin == "independent" else "")),
+    distribute.LastSent: lambda p: "clients started from the model that they were last sent",
+    distribute.Order: lambda p: "clients started from the global scores, of which they were sent the order alone",
     fairness.ParityPenalty: lambda p: (f"clients added {p.weight:g} times the squared gap between the mean answers of "
                                        "their groups to the loss of each batch"),
     fairness.Reweigh: lambda p: ("rows counted P(group) P(label) / P(group, label), by the shares of "
@@ -177,6 +202,8 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
         f"{p.epochs} that moved the others alone (after FedRep, Collins et al., ICML 2021), on "
         + (f"batches of {p.batch:,}" if p.batch else "all rows of the client in a batch")
         + f", with a step size of {p.lr:g}" + (f" and momentum {p.momentum:g}" if p.momentum else "")),
+    local.RankSGD: lambda p: (f"{_sgd(p._sgd)}, that moved scores of weights; clients sent the order of these in each "
+                              "layer (FRL, Mozaffari et al., USENIX Security 2023)"),
     local.LeastLoss: lambda p: (
         f"{p.epochs} epoch{'s' * (p.epochs != 1)} of SGD on the branch with the least loss on the client's rows (IFCA, "
         "Ghosh et al., NeurIPS 2020), on "
@@ -195,6 +222,8 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
                                            "2021)"),
     correct.NormaliseSteps: lambda p: "updates divided by the steps taken (FedNova, Wang et al., NeurIPS 2020)",
     correct.ControlVariate: lambda p: "control variates (SCAFFOLD, Karimireddy et al., ICML 2020, option II)",
+    correct.Critical: lambda p: (f"a mask sent beside, of the {100 * p.tau:g} % of each tensor's weights that mattered "
+                                 "most (FedCAC, Wu et al., ICCV 2023)"),
     encode.Update: lambda p: "updates were sent uncompressed",
     encode.TopK: lambda p: (f"of each update the largest {100 * p.fraction:g} % of the entries were sent"
                             + (", with error feedback" if p.feedback else "") + " (after Stich et al., NeurIPS 2018)"),
@@ -243,6 +272,26 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
     aggregate.MajoritySign: lambda p: (
         "the server took the majority of the signs of every coordinate (signSGD with majority vote, Bernstein et al., "
         f"ICLR 2019), times {p.step:g},"),
+    aggregate.Reputation: lambda p: (
+        f"{said(p.then)} in the first round, and with their clients' reputations for weights in later ones (after "
+        f"RFFL, Xu & Lyu 2021; alpha = {p.alpha:g}, " + ("no clipping" if p.clip is None else f"clipped to {p.clip:g}")
+        + f"), shutting out whose reputation fell below {p.beta:.3g} of the mean after round {p.patience:,}"
+        + (" and giving each of the others as large a share of the result as its reputation" if p.reward else "")),
+    aggregate.Gossip: lambda p: (
+        f"there was no server: {said(p.topology)}, and every client mixed its model with those of its neighbours"
+        + ("" if p.keep is None else f", keeping {p.keep:g} of its own")
+        + ("" if p.variance == "as mixed" else
+           ", with the weights of every layer brought back to the variance of " + {
+               "all": "what was mixed", "others": "its neighbours'", "self": "its own"}[p.variance]
+           + " (after Tian et al., 2024, arXiv 2404.04616)")),
+    topology.Ring: lambda p: f"clients stood in a ring, linked to {p.reach:,} on each side",
+    topology.Regular: lambda p: f"clients were linked at random, each to {p.degree:,} others, the same in all rounds",
+    topology.Complete: lambda p: "every client was linked to every other",
+    topology.OnePeer: lambda p: ("each client sent to one other a round, in turn 1, 2, 4, … places on (after Assran et "
+                                 "al., ICML 2019)"),
+    aggregate.Collaborators: lambda p: (
+        "the server averaged the weights that were critical to a client over clients to whom much the same were, over "
+        f"fewer and fewer until round {p.beta:,}, and all others over everybody (FedCAC, Wu et al., ICCV 2023),"),
     aggregate.ByBranch: lambda p: f"for each branch, of the clients that trained it, {said(p.then)}",
     aggregate.Bucketing: lambda p: (
         f"the server averaged them in random buckets of {p.size:,} (Karimireddy et al., ICLR 2022), and "
@@ -254,6 +303,8 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
     server.Adaptive: lambda p: (f"took {p.rule.title()} steps along the result (Fed{p.rule.title()}, Reddi et al., "
                                 f"ICLR 2021; step size {p.lr:g}, beta1 = {p.beta1:g}, "
                                 + (f"beta2 = {p.beta2:g}, " if p.rule != "adagrad" else "") + f"tau = {p.tau:g})"),
+    server.ScoresByRank: lambda p: ("sorted the weights of each layer by the result, and gave each the initial score "
+                                    "of its place"),
     server.Momentum: lambda p: (f"changed the model by the result with {'Nesterov ' * p.nesterov}momentum {p.beta:g} "
                                 f"(FedAvgM, Hsu, Qi & Brown 2019; step size {p.lr:g})"),
     attack.SignFlip: lambda p: ("sent the opposite of the trained update"
@@ -275,6 +326,8 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
                                        "theirs", "Min-Sum"),
     attack.Mimic: lambda p: ("copied the honest update that was furthest along the direction in which these differed "
                              "most, chosen anew in each round (after Karimireddy et al., ICLR 2022)"),
+    attack.ReverseRanks: lambda p: ("agreed on an order of each layer's weights and all sent it turned round "
+                                    "(Mozaffari et al., USENIX Security 2023)"),
     attack.FreeRider: lambda p: ("did no work and sent " + (f"a random row of length {p.size:g}" if p.size else
                                  "no change") + " (free riders, Lin et al., arXiv 1911.12560)"),
     attack.Backdoor: lambda p: (f"trained with a trigger ({p.size:g} columns, or pixels a side, set to {p.value:g}) "
@@ -287,6 +340,11 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
         "for client-level differential privacy every update was clipped to a length that began at "
         f"{p.start:g} and followed the {p.quantile:g} quantile of their lengths (adaptive clipping, Andrew et al., "
         "NeurIPS 2021), and Gaussian noise was added to the sum and to the count behind the quantile"),
+    privatise.CorrelatedNoise: lambda p: (
+        "for client-level differential privacy without sampling (DP-FTRL, Kairouz et al., ICML 2021) every update was "
+        f"clipped to length {p.clip:g}, and Gaussian noise that is correlated over the rounds ("
+        + {"tree": "a binary tree", "honaker": "a binary tree with Honaker's estimates",
+           "sqrt": "the square root of the prefix sum"}[p.mechanism] + ") was added to the sum"),
     privatise.LocalNoise: lambda p: (
         f"for local differential privacy every client clipped its update to length {p.clip:g}"
         f"{' in L1' if p.mechanism == 'laplace' else ''} and added {p.mechanism.capitalize()} noise before sending"),

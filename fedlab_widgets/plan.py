@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from . import seeds
+from . import seeds, wire
+from .encode import Update
 from .part import BadInput, parts_in
 from .spec import Experiment
-from .types import Cohort, Memory, Space, State, Table, Tamper, World, payload_bytes
+from .types import Cohort, Memory, Space, State, Tamper, World, payload_bytes
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,16 @@ def prepare(experiment: Experiment, world: World) -> Plan:
         raise BadInput(f"schedule.clients = {eligible[-1]} is no client: ids go from 0 to {N - 1}")
     space = e.local.gives(world)
     for part in filter(None, (e.encode, e.attack, e.privatise, e.aggregate, e.server)):
-        if not space.kinds <= part.takes:
+        kinds = {"encode": wire.coded(space).kinds, "server": {space.blocks[0].kind}}.get(part.slot, space.kinds)
+        if not kinds <= part.takes:
             raise BadInput(f"{part.slot} = {part.name} takes {', '.join(sorted(part.takes))}, and local = "
-                           f"{e.local.name} sends {', '.join(sorted(space.kinds))}; choose another {part.slot}")
-    sizes = world.shards.train if isinstance(eligible, range) else world.shards.train[list(eligible)]
+                           f"{e.local.name} sends {', '.join(sorted(kinds))}; choose another {part.slot}")
+    if not wire.coded(space).width and space.width and type(e.encode) is not Update:
+        raise BadInput(f"encode = {e.encode.name} has nothing to encode: local = {e.local.name} sends "
+                       f"{', '.join(sorted(space.kinds))}, which go out as they are; set encode to 'update'")
     ledger = e.privatise and e.privatise.ledger(e.schedule.sampling(N), len(eligible), e.rounds)
     panel = seeds.subset(world.keys("panel", 0, 0), N, min(e.evaluate.clients, N))
-    expected = e.schedule.rate(N) * float(e.aggregate.weigh(sizes).sum())
+    expected = e.schedule.expected(world, e.aggregate)
     notes = () if ledger is None else tuple(e.privatise.notes(ledger, len(eligible), space.width, expected))
     plan = Plan(e, world, space, ledger, expected, liars(e.attack, N, world.seed), panel, notes)
     for lack in (lack for part in parts_in(e) for lack in part.lacks(plan)):
@@ -79,14 +83,24 @@ def begin(plan: Plan) -> State:
     """The state before the first round."""
     e, world = plan.experiment, plan.world
     model = world.layout.flatten(world.net, world.dtype, world.device)
-    kept = world.layout.columns(e.distribute.kept(world.layout))
-    memory = {"local": e.local.init(world), "encode": e.encode.init(world, plan.space),
+    memory = {"local": e.local.init(world), "encode": e.encode.init(world, wire.coded(plan.space)),
               "aggregate": e.aggregate.init(world, plan.space), "server": e.server.init(world), "fairness": Memory(),
-              "privatise": Memory() if e.privatise is None else e.privatise.init(world, coming(e, world))}
+              "privatise": Memory() if e.privatise is None else e.privatise.init(world, coming(e, world),
+                                                                                 plan.space.width),
+              "schedule": e.schedule.init(world)}
+    memory["distribute"] = e.distribute.init(world, memory["local"].sent)
     memory["personalise"] = Memory() if e.personalise is None else e.personalise.init(world)
     for i, f in enumerate(e.fairness):
         memory["fairness"] |= f.init(world).prefixed(str(i))
-    return State(model, Table(world.clients, kept.take(model)) if kept.width else None, memory)
+    return State(model, e.distribute.own(world, model, lambda i: _drawn(plan, i)), memory)
+
+
+def _drawn(plan: Plan, client: int) -> Tensor:
+    """First weights [P] of a client's own, drawn as those of the model of all are, by other numbers."""
+    from .world import build  # which imports this
+
+    net, world = plan.experiment.net, plan.world
+    return world.layout.flatten(build(net, world.data, world.seed, client + 1), world.dtype, world.device)
 
 
 def coming(e: Experiment, world: World) -> float:
@@ -97,7 +111,7 @@ def coming(e: Experiment, world: World) -> float:
 def models(plan: Plan, state: State, ids: Tensor) -> Tensor:
     """The weights that clients ids [K] use: one row [1, P] where all use the same, else each its own [K, P]."""
     e, world = plan.experiment, plan.world
-    if state.own is None and e.personalise is None:
+    if e.personalise is None and not e.own_models:
         return state.model[None]
     rows = e.distribute.start(world, state, ids)
     if e.personalise is None:

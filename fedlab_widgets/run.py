@@ -10,11 +10,12 @@ import numpy as np
 import torch
 
 from .evaluate.measure import ROWS, accuracies
-from .events import Evaluated, Event, Failed, RoundEnded, Started, Stopped
+from .events import Evaluated, Event, Failed, RoundEnded, Shown, Started, Stopped
 from .part import BadInput
 from .plan import begin, models, prepare
 from .spec import Experiment
 from .store import RunFolder
+from .types import View
 from .world import build, pick_device, world_of
 
 COLUMNS = ("round time trips seconds accuracy loss mean_client worst_client best_client bytes_up bytes_down epsilon "
@@ -111,6 +112,16 @@ class Run:
                 table["shared_accuracy"] = np.array(shared) / np.where(n > 0, n, np.nan)
         return table
 
+    @cached_property
+    def views(self) -> dict[str, list[tuple[int, View]]]:
+        """Live readings of what the run's parts remember: name -> (round, View), in the order of rounds; see
+        `Part.shows`. Empty where no part shows anything."""
+        found: dict[str, list] = {}
+        for event in self.events:
+            for name, fields in event.views.items() if isinstance(event, Shown) else ():
+                found.setdefault(name, []).append((event.round, View(**fields)))
+        return found
+
     def counts(self, round: int | None = None) -> np.ndarray | None:
         """Held-out counts [client, group, label, prediction] after a round (default: the last one read), or None."""
         for event in reversed(self.events):
@@ -162,7 +173,8 @@ class Run:
 
     def figure(self, name: str, x: str = "rounds"):
         """A static figure: "convergence", "disparity", "communication", "accuracy_per_mb", "epsilon", "partition",
-        "clients", "hull" or "gains"; x, where it is rounds: "rounds", "MB" or "seconds".
+        "clients", "hull" or "gains"; or that of a live reading, by its name in `views`. x, where it is rounds:
+        "rounds", "MB", "seconds" or "time" (virtual).
 
         It shows itself in a cell; `.data` are the numbers drawn, and `.save("x.pdf", width="column")` writes it as pdf,
         svg, png or html with a CSV beside it. Raises BadInput for other names and for a run without what it shows.
@@ -172,8 +184,8 @@ class Run:
         return figure(self, name, x)
 
     def panel(self, name: str):
-        """A piece of the lab alone in a cell: "convergence", "disparity", "communication", "fairness", "what_if" or
-        "clients". Raises BadInput for other names and for a run without what it shows."""
+        """A piece of the lab alone in a cell: "convergence", "disparity", "communication", "fairness", "what_if",
+        "clients" or "inside". Raises BadInput for other names and for a run without what it shows."""
         from .widgets.panel import panel
 
         return panel(self, name)

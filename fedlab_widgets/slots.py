@@ -7,7 +7,7 @@ no state: what must be remembered goes into `Memory`, which `init` makes and the
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
@@ -29,6 +29,7 @@ from .types import (
     Space,
     State,
     Stop,
+    Table,
     Tables,
     Tamper,
     Trained,
@@ -44,8 +45,8 @@ class Sampler(Part):
     certain: ClassVar[bool] = True        # whether it is known beforehand how many are asked
 
     @abstractmethod
-    def draw(self, eligible: int, key: Tensor) -> Tensor:
-        """Positions [m] int64, ascending and distinct, in 0 .. eligible - 1. At a cost of O(m)."""
+    def draw(self, eligible: int, round: int, key: Tensor) -> Tensor:
+        """Positions [m] int64, ascending and distinct, in 0 .. eligible - 1, for round 1, 2, … At a cost of O(m)."""
 
     @abstractmethod
     def rate(self, eligible: int) -> float:
@@ -60,10 +61,21 @@ class Schedule(Part):
     """Who takes part, from which version of the model, at what virtual time."""
 
     slot = "schedule"
+    idles: ClassVar[bool] = False         # whether rounds in which nobody reports are a matter of course
+
+    def init(self, world: World) -> Memory:
+        """What it remembers: who is at work since when."""
+        return Memory()
 
     @abstractmethod
-    def next(self, world: World, state: State) -> Cohort:
-        """The clients whose work makes the next round."""
+    def next(self, world: World, state: State) -> tuple[Cohort, Memory]:
+        """The clients whose work makes the next round, and what it remembers after that round."""
+
+    def expected(self, world: World, aggregate: Aggregate) -> float:
+        """The sum of weights that a round is expected to bring."""
+        eligible = self.eligible(world.clients)
+        sizes = world.shards.train if isinstance(eligible, range) else world.shards.train[list(eligible)]
+        return self.rate(world.clients) * float(aggregate.weigh(sizes).sum())
 
     @abstractmethod
     def eligible(self, clients: int) -> Sequence[int]:
@@ -88,17 +100,43 @@ class Schedule(Part):
 
 
 class Distribute(Part):
-    """What clients start from."""
+    """What clients start from, and what they hold of their own."""
 
     slot = "distribute"
+    keeps_models: ClassVar[bool] = False   # whether every client has a model of its own, for good
+    takes_rows: ClassVar[bool] = False     # whether it takes the rows that an aggregate gives back
 
     def kept(self, layout: Layout) -> tuple[str, ...]:
         """Patterns of the tensors that stay at home: started from the client's own row, never sent."""
         return ()
 
+    def own(self, world: World, model: Tensor, fresh: Callable[[int], Tensor]) -> Table | None:
+        """The rows that clients hold, before the first round; fresh(i) draws client i a first model [P] of its own."""
+        kept = world.layout.columns(self.kept(world.layout))
+        return Table(world.clients, kept.take(model)) if kept.width else None
+
+    def init(self, world: World, shared: dict[str, Tensor]) -> Memory:
+        """What else it remembers about clients; `shared` are the values that they download beside the model."""
+        return Memory()
+
     @abstractmethod
     def start(self, world: World, state: State, ids: Tensor) -> Tensor:
         """The weights [C, P] that clients ids [C] start from; an expanded view where they are all the same."""
+
+    def heard(self, state: State, ids: Tensor, mine: Memory) -> Memory:
+        """The memory that local training is given, with shared values as these clients know them."""
+        return mine
+
+    def at_home(self, world: World, end: Tensor) -> Tensor | None:
+        """What clients keep of their trained weights end [C, P], in the shape of their own rows; None for nothing."""
+        kept = world.layout.columns(self.kept(world.layout))
+        return kept.take(end) if kept.width else None
+
+    def after(self, world: World, state: State, ids: Tensor, model: Tensor, rows: Tensor | None,
+              shared: dict[str, Tensor]) -> tuple[Tensor | None, dict[str, Tensor]]:
+        """(own rows, other own tables) to write for the cohort's clients ids [C] once the round is done: from the new
+        model [P], the weights [C, P] that came back to each of them, and the new shared values."""
+        return None, {}
 
     def price(self, world: World) -> int:
         """Bytes of model one client downloads; what parts share with clients is priced beside it by the engine."""

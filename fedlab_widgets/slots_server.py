@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from .part import Part
-from .types import Cohort, Kind, Memory, Space, State, World
+from .types import Cohort, Combined, Kind, Memory, Space, State, World, payload_bytes
 
 if TYPE_CHECKING:
     from .privatise.accountant import Ledger
@@ -35,8 +35,8 @@ class Attack(Part):
         """x [C, B, ...], y [C, B] of clients of whom bad [C] lie -> what they train on; keys [C] of the clients."""
         return x, y
 
-    def lie(self, rows: Tensor, bad: Tensor, keys: Tensor) -> Tensor:
-        """rows [C, D], of whom bad [C] lie -> what the server receives."""
+    def lie(self, rows: Tensor, bad: Tensor, keys: Tensor, space: Space | None = None) -> Tensor:
+        """rows [C, D] in the blocks of `space`, of whom bad [C] lie -> what the server receives."""
         return rows
 
 
@@ -48,8 +48,8 @@ class Privatise(Part):
     central: ClassVar[bool] = True        # whether the noise goes on the server's sum
     covers: ClassVar[str] = "what the released models tell about any one client with all its rows"   # epsilon does
 
-    def init(self, world: World, expected: float) -> Memory:
-        """What the server remembers, `shared`, where `expected` clients come a round."""
+    def init(self, world: World, expected: float, width: int) -> Memory:
+        """What the server remembers, `shared`, where `expected` clients come a round with rows of `width` columns."""
         return Memory()
 
     def client(self, rows: Tensor, keys: Tensor, ledger: Ledger | None) -> Tensor:
@@ -72,9 +72,10 @@ class Privatise(Part):
         """What a reader should know before the run, in sentences, of rows [width] of which `expected` come a round."""
         return ()
 
-    def noise(self, total: Tensor, ledger: Ledger | None, sensitivity: float, key: Tensor, mine: Memory) -> Tensor:
-        """total [D], with the noise that hides a change of `sensitivity` times the bound."""
-        return total
+    def noise(self, total: Tensor, ledger: Ledger | None, sensitivity: float, key: Tensor,
+              mine: Memory) -> tuple[Tensor, Memory]:
+        """total [D], with the noise that hides a change of `sensitivity` times the bound; and what it remembers."""
+        return total, mine
 
     def learn(self, counted: Tensor, ledger: Ledger | None, key: Tensor, mine: Memory) -> Memory:
         """What it remembers after a round, from the sum [] of what was counted; noise of its own hides that sum."""
@@ -87,6 +88,9 @@ class Aggregate(Part):
     slot = "aggregate"
     takes: ClassVar[frozenset[Kind]] = VALUES
     folds: ClassVar[bool] = False         # whether it is a sum, so that blocks need not be kept
+    returns_rows: ClassVar[bool] = False  # whether each client gets a row of its own back
+    of_models: ClassVar[bool] = False     # whether rows come and go as whole models, not as what training changed
+    excludes: ClassVar[bool] = False      # whether it shuts clients out: own rows "excluded" [N, 1] above 0
 
     def weigh(self, sizes: Tensor) -> Tensor:
         """Weights [C] (float64) from training rows [C]."""
@@ -114,13 +118,21 @@ class Aggregate(Part):
         raise NotImplementedError(f"{type(self).__name__} has neither finish nor combine")
 
     def combine(self, world: World, total: Any, weights: Tensor, expected: float, cohort: Cohort,
-                mine: Memory) -> tuple[Tensor, Memory]:
+                mine: Memory) -> tuple[Tensor | Combined, Memory]:
         """The same, for rules that remember or draw: mine.own holds the rows [C, ...] of the cohort's clients.
 
-        Returns the combined row and the memory in the same shape. Draws come from `world.keys("aggregate",
-        cohort.round, 0)`.
+        Returns the combined row, or `Combined` with a row for each client as well, and the memory in the same shape.
+        Draws come from `world.keys("aggregate", cohort.round, 0)`.
         """
         return self.finish(total, weights, expected), mine
+
+    def links(self, world: World, round: int, ids: Tensor) -> Tensor | None:
+        """To how many others [C] each client sends what it has to say; None for one, the server."""
+        return None
+
+    def sends_back(self, world: World) -> int | None:
+        """Bytes of the row that each client gets back, as far as they are known before; None where rows decide."""
+        return payload_bytes(world.sent.width, world.dtype) if self.returns_rows else 0
 
     def stands_for(self, count: int, expected: float) -> float:
         """How many clients' rows the combined row is the mean of, when `count` came."""

@@ -113,7 +113,8 @@ class Experiment(Spec):
     @property
     def own_models(self) -> bool:
         """Whether clients end up with models of their own, or with layers that nobody else has."""
-        return self.personalise is not None or type(self.distribute).kept is not Distribute.kept
+        kept = type(self.distribute).kept is not Distribute.kept
+        return kept or self.distribute.keeps_models or self.personalise is not None
 
     def forecast(self, device: str | None = None):
         """What the run will cost: see `Forecast`. Trains a few steps to measure the time."""
@@ -164,7 +165,8 @@ def misfits(e: Experiment):
         name = type(correct).__name__
         if correct.equal_weights and not e.aggregate.equal_weights:
             yield (f"local.correct = {name} assumes that all clients count the same, and aggregate weighs them by "
-                   f"{getattr(e.aggregate, 'weights', 'size')!r}; set aggregate.weights to 'uniform'")
+                   + (f"{e.aggregate.weights!r}; set aggregate.weights to 'uniform'" if hasattr(e.aggregate, "weights")
+                      else f"figures of its own; leave the correction out, or aggregate = {e.aggregate.name}"))
         if correct.plain_steps and getattr(e.local, "momentum", 0):
             yield (f"local.momentum = {e.local.momentum} with {name}, whose formula assumes plain steps; "
                    "set local.momentum to 0")

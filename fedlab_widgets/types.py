@@ -4,10 +4,11 @@ D = columns of a row on the wire, B = batch: the letters mean this everywhere.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ class Kind(StrEnum):
     COUNTS = "counts"
     RANKS = "ranks"
     SEEDS = "seeds"
+    BITS = "bits"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class Block:
     width: int
     kind: Kind = Kind.VALUES
     shapes: tuple[tuple[int, ...], ...] = ()   # of the tensors that lie in it one after another, where it is known
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many columns each of its tensors takes."""
+        return [math.prod(shape) for shape in self.shapes] or [self.width]
 
 
 @dataclass(frozen=True)
@@ -154,6 +161,49 @@ class Reply:
     told: Tensor
     factor: Tensor | float = 1.0
     memory: Memory = field(default_factory=Memory)
+
+
+@dataclass(frozen=True)
+class Combined:
+    """What an aggregate makes of a round: `value` [D] for the model of all, and a row for each client.
+
+    rows [C, D] go back to the clients of the cohort; `down` [C] are the bytes that each of them downloads for it.
+    """
+
+    value: Tensor
+    rows: Tensor | None = None
+    down: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """A live reading of a part, for a picture: plain numbers, ready for JSON.
+
+    kind "lines": one of `values` a label, drawn over the rounds. "matrix": values [label][label]. "graph": one of
+    `values` a node, `links` are pairs of nodes. "tree": values are (level, first, last, how much it counts now).
+    `about` says in a sentence what is seen.
+    """
+
+    kind: str
+    title: str
+    about: str
+    labels: tuple[str, ...] = ()
+    values: tuple = ()
+    links: tuple = ()
+
+    def plain(self) -> dict:
+        """The fields as the record has them, numbers to six digits: pictures need no more.
+
+        >>> View("lines", "Share", "a third", ("a",), (1 / 3,)).plain()["values"]
+        (0.333333,)
+        """
+        return asdict(self) | {"values": _six(self.values)}
+
+
+def _six(value):
+    if isinstance(value, (tuple, list)):
+        return tuple(map(_six, value))
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 @dataclass(frozen=True)

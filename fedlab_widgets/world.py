@@ -85,11 +85,12 @@ def world_of(experiment: Experiment, device: torch.device) -> World:
     return replace(world, fairness=e.fairness) if e.fairness else world
 
 
-def build(net, data: Data, seed: int) -> nn.Module:
-    """The net with weights that follow the run's seed, whatever torch drew before; torch's own state is put back."""
+def build(net, data: Data, seed: int, which: int = 0) -> nn.Module:
+    """The net with weights that follow the run's seed, and `which` of several it is to be, whatever torch drew before;
+    torch's own state is put back."""
     inputs = data.x.shape[1:]
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(seeds.bits(seeds.keys(seed, "initial weights", 0, 0), 1)))
+        torch.manual_seed(int(seeds.bits(seeds.keys(seed, "initial weights", 0, which), 1)))
         module = net.build(inputs, len(data.labels))
     if not isinstance(module, nn.Module):
         raise BadInput(f"net = {net.name} built a {type(module).__name__}, not a torch.nn.Module; return a module")

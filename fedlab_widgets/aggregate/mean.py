@@ -5,6 +5,7 @@ from pydantic import Field
 
 from ..part import part
 from ..slots import Aggregate
+from ..types import Kind
 
 
 @part
@@ -21,6 +22,7 @@ class Mean(Aggregate):
     """
 
     tag = "averages"
+    takes = frozenset({Kind.VALUES, Kind.RANKS, Kind.BITS})
     folds = True
 
     weights: Literal["samples", "uniform", "capped"] = Field(

@@ -1,5 +1,6 @@
 from ..part import part
 from ..slots import Aggregate
+from ..types import Kind
 from . import rows
 
 
@@ -13,6 +14,7 @@ class Median(Aggregate):
     """
 
     tag = "robust to liars"
+    takes = frozenset({Kind.VALUES, Kind.RANKS})
 
     def finish(self, total, weights, expected):
         found = rows.gathered(total)

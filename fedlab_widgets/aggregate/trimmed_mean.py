@@ -4,6 +4,7 @@ from pydantic import Field
 
 from ..part import part
 from ..slots import Aggregate
+from ..types import Kind
 from . import liars, rows
 
 
@@ -18,6 +19,7 @@ class TrimmedMean(Aggregate):
     """
 
     tag = "robust to liars"
+    takes: ClassVar = frozenset({Kind.VALUES, Kind.RANKS})
     room: ClassVar = (2, 1)
 
     f: int = Field(2, ge=0, le=100_000, description="liars tolerated in a round: so many are cut at either end")

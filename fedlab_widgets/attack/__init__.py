@@ -8,8 +8,9 @@ from .gaussian_noise import GaussianNoise
 from .inner_product import InnerProduct
 from .label_flip import LabelFlip
 from .mimic import Mimic
+from .reverse_ranks import ReverseRanks
 from .scaled import Scaled
 from .sign_flip import SignFlip
 
 __all__ = ["ALIE", "Backdoor", "FreeRider", "GaussianNoise", "InnerProduct", "LabelFlip", "Mimic", "MinMax", "MinSum",
-           "Scaled", "SignFlip"]
+           "ReverseRanks", "Scaled", "SignFlip"]

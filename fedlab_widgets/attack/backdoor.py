@@ -43,7 +43,7 @@ class Backdoor(Attack):
         wide = hit.view(*hit.shape, *[1] * (x.dim() - 2))
         return torch.where(wide, self.triggered(x, 2), x), torch.where(hit, self.target, y)
 
-    def lie(self, rows, bad, keys):
+    def lie(self, rows, bad, keys, space=None):
         return torch.where(bad[:, None], self.factor * rows, rows)
 
     def lacks(self, plan):

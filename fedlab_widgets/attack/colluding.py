@@ -22,7 +22,7 @@ class Colluding(Attack):
     def craft(self, honest: Tensor, count: int) -> Tensor:
         """The lie [D], from the honest rows [H, D], H > 0, of the `count` rows of the round."""
 
-    def lie(self, rows, bad, keys):
+    def lie(self, rows, bad, keys, space=None):
         if bad.all() or not bad.any():
             return rows
         return torch.where(bad[:, None], self.craft(rows[~bad], len(rows)), rows)

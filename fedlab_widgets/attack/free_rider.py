@@ -23,7 +23,7 @@ class FreeRider(Attack):
 
     size: float = Field(0.0, ge=0, le=1e6, description="length of the random row that is sent; 0 sends no change")
 
-    def lie(self, rows, bad, keys):
+    def lie(self, rows, bad, keys, space=None):
         sent = rows.masked_fill(bad[:, None], 0)
         if self.size:
             noise = seeds.normals(keys[bad], rows.shape[1], rows.dtype)

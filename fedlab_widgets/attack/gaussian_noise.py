@@ -21,7 +21,7 @@ class GaussianNoise(Attack):
     std: float = Field(1.0, gt=0, le=1e6, description="standard deviation of each entry of the noise")
     how: Literal["replace", "add"] = Field("replace", description="send noise alone, or the row with noise on it")
 
-    def lie(self, rows, bad, keys):
+    def lie(self, rows, bad, keys, space=None):
         noise, sent = self.std * seeds.normals(keys[bad], rows.shape[1], rows.dtype), rows.clone()
         sent[bad] = noise + rows[bad] if self.how == "add" else noise
         return sent

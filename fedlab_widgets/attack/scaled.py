@@ -19,5 +19,5 @@ class Scaled(Attack):
 
     factor: float = Field(10.0, gt=0, le=1e6, description="length of the lie in lengths of the honest row")
 
-    def lie(self, rows, bad, keys):
+    def lie(self, rows, bad, keys, space=None):
         return torch.where(bad[:, None], self.factor * rows, rows)

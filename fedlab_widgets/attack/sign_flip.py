@@ -19,5 +19,5 @@ class SignFlip(Attack):
 
     scale: float = Field(1.0, gt=0, le=1000, description="length of the lie in lengths of the honest row")
 
-    def lie(self, rows, bad, keys):
+    def lie(self, rows, bad, keys, space=None):
         return torch.where(bad[:, None], -self.scale * rows, rows)

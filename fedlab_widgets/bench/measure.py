@@ -45,7 +45,7 @@ def compare(name: str, repeats: int = 5, executor: Executor | None = None, devic
     loop = RawLoop(replace(plan.world, net=deepcopy(plan.world.net)), e.local.lr, e.local.batch) if raw else None
     with one_thread():
         for i in range(repeats + 1):
-            cohort = e.schedule.next(plan.world, state)
+            cohort = e.schedule.next(plan.world, state)[0]
             due = int(e.local.steps_of(cohort.sizes, plan.world.shards.largest).sum())
             if loop is not None:
                 before, took = loop.steps, loop.round(cohort)

@@ -13,7 +13,8 @@ from torch import Tensor
 from .. import seeds
 from ..evaluate.measure import measure
 from ..folding import blocks
-from ..types import Block, Cohort, Kind, Space, State, never
+from ..ranking import places
+from ..types import Block, Cohort, Combined, Kind, Space, State, never
 from ..world import build
 from .rules import moved
 from .toy import Case
@@ -66,6 +67,14 @@ class Setting:
         made = seeds.normals(self.keys(purpose, clients), width)
         return made.to(self.world.device, self.world.dtype)
 
+    def made(self, clients: int | None = None) -> Tensor:
+        """Made-up rows [C, D] as this run sends them: numbers, orders and masks where they belong."""
+        rows, space = self.rows(self.plan.space.width, clients), self.plan.space
+        pieces = [places(piece, b.sizes).to(rows) if b.kind is Kind.RANKS else
+                  (piece > 0).to(rows) if b.kind is Kind.BITS else piece
+                  for b, piece in zip(space.blocks, space.split(rows).values(), strict=True)]
+        return torch.cat(pieces, dim=1)
+
     def cohort(self) -> Cohort:
         ids, n = self.ids, len(self.ids)
         return Cohort(3, ids, self.world.shards.train[ids], torch.ones(n, dtype=torch.float64),
@@ -107,8 +116,13 @@ def _partition(s):
                  "value", typed=False)]
 
 
+def _topology(s):
+    return [Call(f"edges of {n}", lambda e, c, n=n: s.part.edges(n, 3, s.world.keys("topology", 0, 0)), out="value",
+                 typed=False) for n in (10, 64) if not [*s.part.unfit(n)]]
+
+
 def _sampler(s):
-    return [Call(f"draw of {n}", lambda e, c, n=n: s.part.draw(n, s.world.keys("sampling", 1, 0)), out="value")
+    return [Call(f"draw of {n}", lambda e, c, n=n: s.part.draw(n, 1, s.world.keys("sampling", 1, 0)), out="value")
             for n in (1, 2, 1000)]
 
 
@@ -144,7 +158,7 @@ def _fairness(s):
 
 
 def _value(s) -> dict[str, Tensor]:
-    return s.plan.space.split(s.rows(s.plan.space.width, 1)[0])
+    return s.plan.space.split(s.made(1)[0])
 
 
 def _local(s):
@@ -212,9 +226,9 @@ def _encode(s):
 def _attack(s):
     x, y = s.batch()
     bad = (torch.arange(len(s.ids)) % 2 == 0).to(s.world.device)
-    labels = len(s.world.data.labels)
-    return [Call("lie", lambda e, c: s.part.lie(e["rows"], e["bad"], e["keys"]),
-                 {"rows": s.rows(7), "bad": bad, "keys": s.keys("lie")}, out="joint" if s.part.needs_all else "rows"),
+    labels, rows = len(s.world.data.labels), s.rows(7) if Kind.VALUES in s.part.takes else s.made()
+    return [Call("lie", lambda e, c: s.part.lie(e["rows"], e["bad"], e["keys"], s.plan.space),
+                 {"rows": rows, "bad": bad, "keys": s.keys("lie")}, out="joint" if s.part.needs_all else "rows"),
             Call("poison", lambda e, c: s.part.poison(e["x"], e["y"], e["bad"], e["keys"], labels),
                  {"x": x, "y": y, "bad": bad, "keys": s.keys("poison")})]
 
@@ -242,11 +256,36 @@ def combined(part, s: Setting, rows: Tensor, weights: Tensor, expected: float, i
                     len(ids), 1.0)
     world = replace(s.world, shards=replace(s.world.shards, train=torch.ones(20, dtype=torch.int64)))
     mine = part.init(world, Space((Block("update", rows.shape[1]),))).of(ids)
-    return part.combine(world, total, weights, expected, cohort, mine)[0]
+    made = part.combine(world, total, weights, expected, cohort, mine)[0]
+    return made.value if isinstance(made, Combined) else made
+
+
+def _of_models(s):
+    """The rule on rows of this run, and what comes back to each client."""
+    found = []
+    for clients in (2, 5, s.world.clients):
+        ids = torch.arange(clients)
+        each = {"rows": s.made(clients), "ids": ids, "weights": s.part.weigh(s.world.shards.train[ids])}
+
+        def both(e):
+            n = len(e["ids"])
+            cohort = Cohort(3, e["ids"], s.world.shards.train[e["ids"]], torch.ones(n, dtype=torch.float64),
+                            torch.full_like(e["ids"], 2), n, 3.0)
+            mine, total, at = s.state.memory["aggregate"].of(e["ids"]), None, 0
+            for block in blocks(iter([e["rows"]])):
+                total = s.part.fold(total, block, e["weights"][at:at + len(block)])
+                at += len(block)
+            return s.part.combine(s.world, total, e["weights"], 12.0, cohort, mine)[0]
+
+        found += [Call(f"combine of {clients} rows", lambda e, c: both(e).value, each, out="one"),
+                  Call(f"combine of {clients} rows, what comes back", lambda e, c: both(e).rows, each, out="joint")]
+    return found
 
 
 def _aggregate(s):
-    found = []
+    found = _of_models(s) if s.part.returns_rows else []
+    if found:
+        return found
     for clients in (1, 2, 5, 20):
         sizes = 3 + torch.arange(clients) * 7 % 11
         each = {"rows": s.rows(6, clients), "weights": s.part.weigh(sizes), "ids": torch.arange(clients)}
@@ -271,8 +310,8 @@ def _evaluate(s):
 
 
 CALLS: dict[str, Callable[[Setting], list[Call]]] = {
-    "task": _task, "net": _net, "partition": _partition, "sampler": _sampler, "schedule": _schedule,
-    "distribute": _distribute, "fairness": _fairness, "local": _local,
+    "task": _task, "net": _net, "partition": _partition, "topology": _topology, "sampler": _sampler,
+    "schedule": _schedule, "distribute": _distribute, "fairness": _fairness, "local": _local,
     "personalise": _personalise, "correct": _correct, "encode": _encode,
     "attack": _attack, "privatise": _privatise, "aggregate": _aggregate, "server": _server, "evaluate": _evaluate,
 }

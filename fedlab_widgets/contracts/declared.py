@@ -15,6 +15,7 @@ from ..aggregate import Mean
 from ..part import BadInput, Part, catalogue
 from ..spec import Experiment
 from .rules import Broken, contract, need
+from .toy import beside
 
 UNITS = r"\b(nats|bits|bytes|rates?|shares?|seconds|rows|columns|0 to 1)\b"
 
@@ -106,7 +107,7 @@ def _path(case) -> str:
 
 def _within(case, part: Part) -> Experiment:
     place = {"task": part} if part.slot == "task" else {"net": part} if part.slot == "net" else case.place(part)
-    return Experiment(**{"aggregate": Mean(weights="uniform")} | place)
+    return Experiment(**{"aggregate": Mean(weights="uniform")} | beside(part) | place)
 
 
 def _found(case, e: Experiment) -> Any:

@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from safetensors.torch import load, save
 
+from .. import wire
 from ..engine import client_half, rounds
 from ..events import Event, RoundEnded, Stopped, Warned
 from ..executors import OneByOne, Stacked
@@ -107,15 +108,18 @@ def bytes_(case):
     """The bytes that a round reports are those of the payloads, really packed, and of the columns that travel."""
     plan = case.plan()
     state, encode = begin(plan), plan.experiment.encode
-    cohort = plan.experiment.schedule.next(plan.world, state)
+    cohort = plan.experiment.schedule.next(plan.world, state)[0]
     with one_thread():
         cohort, asked = asked_first(plan, state, Stacked(3), never, cohort)
         sent = list(Stacked(3).map(partial(client_half, plan, state, never), cohort))
-    packed = [len(encode.pack(s.payload, i)) for s in sent for i in range(len(s.payload.bytes))]
+    packed = [len(wire.packed(encode, s.payload, plan.space, i)) for s in sent for i in range(len(s.payload.bytes))]
     said = next(e for e in run(plan, 1)[1] if e["event"] == RoundEnded.__name__)
-    up = said["bytes_up"]
-    need(up == sum(packed) + asked.up, f"the round reports {up} bytes up, and {sum(packed) + asked.up} were sent")
-    model = plan.world.sent.width * plan.world.dtype.itemsize
+    up, links = said["bytes_up"], plan.experiment.aggregate.links(plan.world, cohort.round, cohort.ids)
+    due = sum(packed) if links is None else sum(n * k for n, k in zip(packed, links.tolist(), strict=True))
+    need(up == due + asked.up, f"the round reports {up} bytes up, and {due + asked.up} were sent")
+    block = plan.space.blocks[0]   # an order takes fewer bits than numbers; who has a model needs none
+    model = (0 if plan.experiment.distribute.takes_rows else wire.native_price(block) if block.kind in wire.NATIVE
+             else plan.world.sent.width * plan.world.dtype.itemsize)
     shared = sum(t.numel() * t.element_size() for place in ("local", "encode")
                  for t in state.memory[place].sent.values())
     least = cohort.invited * (model + shared) + asked.down
@@ -138,7 +142,7 @@ def cohorts(case):
             ended = next(e for e in said if e["event"] == RoundEnded.__name__)
             sizes.append(len(ended["cohort"]))
             need(bool(torch.isfinite(state.model).all()), f"with {what} the model is no longer finite")
-            warned = any(e["event"] == Warned.__name__ for e in said)
+            warned = plan.experiment.schedule.idles or any(e["event"] == Warned.__name__ for e in said)
             if not sizes[-1] and plan.ledger is None:
                 need(torch.equal(before, state.model) and warned, f"with {what} the model moves, and nobody came")
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from .. import seeds
 from ..evaluate.measure import measure
 from ..layout import Columns
-from ..privatise.accountant import Everyone, FixedSampling, PoissonSampling
-from ..types import Interrupted, Memory
+from ..privatise.accountant import Everyone, FixedSampling, InTurnSampling, PoissonSampling
+from ..types import Interrupted, Kind, Memory
 from ..world import build
 from .calls import Setting, spaces
 from .declared import variants
@@ -106,15 +106,27 @@ def _partition(p, s):
     need(bool(((owner >= 0) & (owner < holdings)).all()), f"assign leaves 0 .. {holdings - 1}")
 
 
+def _topology(p, s):
+    for n in (2, 10, 64):
+        if [*p.unfit(n)]:
+            continue
+        first, later = (p.edges(n, round, s.world.keys("topology", 0, 0)) for round in (1, 2))
+        _is(first, (2, first.shape[1]), "edges", (torch.int64,))
+        need(bool(((first >= 0) & (first < n)).all()), f"edges of {n} leave 0 .. {n - 1}")
+        need(bool((first[0] != first[1]).all()), "a client is linked to itself")
+        need(len(set(map(tuple, first.T.tolist()))) == first.shape[1], "a link is there twice")
+        need(p.changes or torch.equal(first, later), "it says that links stay, and they change")
+
+
 def _sampler(p, s):
     for eligible in (1, 7, 1000):
         rate, sizes, tries = p.rate(eligible), [], 60
         need(0 < rate <= 1, f"rate({eligible}) = {rate} is no chance")
         terms = p.sampling(eligible)
-        need(terms is None or isinstance(terms, (Everyone, FixedSampling, PoissonSampling)),
+        need(terms is None or isinstance(terms, (Everyone, FixedSampling, InTurnSampling, PoissonSampling)),
              f"sampling({eligible}) is a {type(terms).__name__}; give a value of privatise.accountant, or None")
         for i in range(tries):
-            drawn = p.draw(eligible, seeds.keys(i, "sampling", 1, 0))
+            drawn = p.draw(eligible, i + 1, seeds.keys(i, "sampling", 1, 0))
             _is(drawn, (len(drawn),), "draw", (torch.int64,))
             need(drawn.tolist() == sorted(set(drawn.tolist()) & set(range(eligible))),
                  f"draw of {eligible} is not ascending, distinct and in range: {drawn.tolist()[:8]}")
@@ -127,7 +139,7 @@ def _sampler(p, s):
 
 
 def _schedule(p, s):
-    N, cohort = s.world.clients, p.next(s.world, s.state)
+    N, (cohort, _) = s.world.clients, p.next(s.world, s.state)
     ids, eligible = cohort.ids, list(p.eligible(N))
     need(ids.tolist() == sorted(set(ids.tolist()) & set(eligible)), "ids are not ascending, distinct and eligible")
     for name in ("sizes", "weights", "versions"):
@@ -143,7 +155,7 @@ def _distribute(p, s):
     kept = s.world.layout.columns(p.kept(s.world.layout))
     start = p.start(s.world, s.state, s.ids)
     _is(start, (len(s.ids), s.world.layout.total), "start", (s.world.dtype,))
-    if s.state.own is not None:
+    if kept.width:
         need(torch.equal(kept.take(start), s.state.own.gather(s.ids)), "kept layers do not start from the client's own")
     price = p.price(s.world)
     need(isinstance(price, int) and price >= 0, f"price = {price!r} is no number of bytes")
@@ -242,9 +254,9 @@ def _encode(p, s):
 
 
 def _attack(p, s):
-    rows, (x, y), keys = s.rows(7), s.batch(), s.keys("lie")
+    rows, (x, y), keys = s.made(), s.batch(), s.keys("lie")
     bad = torch.arange(len(rows)) % 2 == 0
-    lied = p.lie(rows, bad, keys)
+    lied = p.lie(rows, bad, keys, s.plan.space)
     _is(lied, rows.shape, "lie", (rows.dtype,))
     need(torch.equal(lied[~bad], rows[~bad]), "lie changes rows of honest clients")
     xs, ys = p.poison(x, y, bad, keys, len(s.world.data.labels))
@@ -293,13 +305,15 @@ def _aggregate(p, s):
 
 
 def _server(p, s):
-    value = s.plan.space.split(s.rows(s.plan.space.width, 1)[0])
+    value = s.plan.space.split(s.made(1)[0])
     model, memory = p.step(s.world, s.state, value, s.state.memory["server"])
     _is(model, s.state.model.shape, "the model", (s.world.dtype,))
     _padding(model, s, "step")
     due = p.init(s.world)
     need(isinstance(memory, Memory) and set(memory.shared) == set(due.shared),
          "step gives another memory than init makes")
+    if Kind.VALUES not in p.takes:
+        return   # orders of some columns of a tensor are no orders
     half = Columns(((0, 3),), s.world.layout.total)   # as if all other columns stayed at home
     world = replace(s.world, sent=half)
     new = p.step(world, s.state, {"update": torch.ones(3, dtype=model.dtype)}, p.init(world))[0]
@@ -317,8 +331,8 @@ def _evaluate(p, s):
 
 
 TERMS: dict[str, Callable[[object, Setting], None]] = {
-    "task": _task, "net": _net, "partition": _partition, "sampler": _sampler, "schedule": _schedule,
-    "distribute": _distribute, "fairness": _fairness, "local": _local, "personalise": _personalise, "correct": _correct,
-    "encode": _encode, "attack": _attack, "privatise": _privatise, "aggregate": _aggregate, "server": _server,
-    "evaluate": _evaluate,
+    "task": _task, "net": _net, "partition": _partition, "topology": _topology, "sampler": _sampler,
+    "schedule": _schedule, "distribute": _distribute, "fairness": _fairness, "local": _local,
+    "personalise": _personalise, "correct": _correct, "encode": _encode, "attack": _attack, "privatise": _privatise,
+    "aggregate": _aggregate, "server": _server, "evaluate": _evaluate,
 }

@@ -10,22 +10,28 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from ..aggregate import Mean
+from ..aggregate import Collaborators, Gossip, Mean
+from ..correct import Critical
+from ..distribute import LastSent, Order, OwnModels
 from ..engine import advance
 from ..evaluate import Accuracy
 from ..executors import Executor, Stacked
-from ..local import SGD
-from ..nets import Logistic
+from ..local import SGD, RankSGD
+from ..nets import Logistic, SuperMask
 from ..part import BadInput, Part, slot
 from ..partition import IID
 from ..plan import Plan, begin, prepare
-from ..schedule import Lockstep
+from ..privatise import CorrelatedNoise
+from ..schedule import InTurn, Lockstep
+from ..schedule.asynchronous import Asynchronous
+from ..server import ScoresByRank
 from ..session import one_thread
 from ..shards import Data
 from ..slots import Task
 from ..spec import Evaluation, Experiment
 from ..tasks import Arrays, from_arrays
-from ..types import State, never
+from ..topology import Ring
+from ..types import Kind, State, never
 from ..world import world_of
 
 ROWS, CLIENTS, ROUNDS, WARM = 220, 10, 4, 2
@@ -97,11 +103,32 @@ def _net(net: Part) -> dict:
     raise reason
 
 
+def beside(part: Part) -> dict:
+    """What a part cannot do without: the other parts that it was made to work with."""
+    by_rank = {"net": SuperMask(of=Logistic()), "local": RankSGD(lr=0.1, batch=8), "distribute": Order(),
+               "server": ScoresByRank()}
+    alike = {"local": SGD(steps=3, batch=8, correct=(Critical(),)), "aggregate": Collaborators()}
+    if isinstance(part, (RankSGD, Order, ScoresByRank)) or getattr(part, "takes", None) == {Kind.RANKS}:
+        return by_rank
+    if isinstance(part, (Critical, Collaborators)):
+        return alike | {"distribute": OwnModels()}
+    if isinstance(part, OwnModels) or part.slot == "topology":
+        return {"aggregate": Gossip(topology=Ring()), "distribute": OwnModels()}
+    if getattr(part, "returns_rows", False):
+        return {"distribute": OwnModels()}
+    if isinstance(part, Asynchronous):
+        return {"distribute": LastSent(), "aggregate": Mean(weights="uniform", denominator="expected")}
+    if isinstance(part, CorrelatedNoise):
+        return {"schedule": Lockstep(sampler=InTurn(size=5))}
+    return {}
+
+
 # How a part of each slot is put into an experiment, and where its fields are found in it.
 PLACES: dict[str, tuple[str, Callable[[Part], dict]]] = {
     "task": ("task.of", lambda p: {"task": Excerpt(of=p)}),
     "net": ("net", _net),
     "partition": ("partition", lambda p: {"partition": p, "task": images()}),   # some turn them
+    "topology": ("aggregate.topology", lambda p: {"aggregate": Gossip(topology=p)}),
     "sampler": ("schedule.sampler", lambda p: {"schedule": Lockstep(sampler=p)}),
     "schedule": ("schedule", lambda p: {"schedule": p}),
     "distribute": ("distribute", lambda p: {"distribute": p}),
@@ -134,7 +161,7 @@ class Case:
 
     @cached_property
     def _fields(self) -> dict:
-        return _rest() | self.place(self.part)
+        return _rest() | beside(self.part) | self.place(self.part)
 
     def experiment(self, **changes) -> Experiment:
         return Experiment(**(BASE | self._fields | changes))

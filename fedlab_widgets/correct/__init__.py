@@ -2,8 +2,9 @@
 
 from .contrastive import Contrastive
 from .control_variate import ControlVariate
+from .critical import Critical
 from .dynamic_regulariser import DynamicRegulariser
 from .normalise_steps import NormaliseSteps
 from .proximal import Proximal
 
-__all__ = ["Contrastive", "ControlVariate", "DynamicRegulariser", "NormaliseSteps", "Proximal"]
+__all__ = ["Contrastive", "ControlVariate", "Critical", "DynamicRegulariser", "NormaliseSteps", "Proximal"]

@@ -2,5 +2,8 @@
 
 from .broadcast import Broadcast
 from .keep_layers import KeepLayers
+from .last_sent import LastSent
+from .order import Order
+from .own_models import OwnModels
 
-__all__ = ["Broadcast", "KeepLayers"]
+__all__ = ["Broadcast", "KeepLayers", "LastSent", "Order", "OwnModels"]

@@ -27,7 +27,7 @@ def measure(plan: Plan, state: State) -> Tables:
     held_out = shards.x, shards.y, shards.group, rows, place, len(panel)
     counts, losses = _table(world, models, *held_out)
     shared = None
-    if plan.experiment.personalise is not None:
+    if plan.experiment.personalise is not None or plan.experiment.distribute.keeps_models:
         shared = _table(world, state.model[None], *held_out)[0].diagonal(dim1=-2, dim2=-1).sum((-1, -2))
     test = torch.arange(len(data.test_y), device=world.device)
     test_counts, test_loss = 0, 0.0

@@ -14,6 +14,8 @@ class Dirichlet(Partition):
 
     For each label, the shares of the N clients are Dirichlet(alpha, …, alpha); the label's shuffled rows are cut at
     these shares. A client that would hold fewer than `min_rows` takes rows from the largest client.
+    With alike = m these are the shares of N / m groups, the last of which may be smaller; the clients of a group, 0 to
+    m - 1 and so on, divide its rows label by label, so that of each label they hold as many, give or take one.
     assign: rows -> client [rows]. Raises BadInput for fields out of range.
     Source: Hsu, Qi, Brown, arXiv 1909.06335, in the per-label form of Yurochkin et al., ICML 2019.
     Gamma draws are by inverse cdf from counter-based uniforms, so the split is the same on every machine.
@@ -24,9 +26,15 @@ class Dirichlet(Partition):
     clients: int = Field(10, ge=1, le=1_000_000, description="number of clients")
     alpha: float = Field(0.5, gt=0, le=1000, description="concentration: 0.1 very different, 100 nearly alike")
     min_rows: int = Field(2, ge=0, le=1000, description="rows that every client holds at least")
+    alike: int = Field(1, ge=1, le=1000, description="clients that share a mix: 1 is nobody, 2 makes pairs, 3 threes")
 
     def count(self, data):
         return self.clients
+
+    @property
+    def groups(self):
+        """How many mixes are drawn."""
+        return -(-self.clients // self.alike)
 
     def assign(self, data, key):
         from scipy.special import gammaincinv  # what scipy.stats calls, without half a second of import
@@ -35,17 +43,18 @@ class Dirichlet(Partition):
         owner = torch.zeros_like(order)
         for label in range(len(data.labels)):
             rows = order[data.y[order] == label]
-            u = seeds.uniforms(seeds.fold(key, label + 1), self.clients, torch.float64)
+            u = seeds.uniforms(seeds.fold(key, label + 1), self.groups, torch.float64)
             # Shares below 1e-300 of a row are zero; the largest draw is kept so that the sum is never zero.
             share = torch.from_numpy(gammaincinv(self.alpha, u.numpy())).clamp(min=1e-300)
             cut = (share.cumsum(0) / share.sum() * len(rows)).round().long()
-            owner[rows] = torch.searchsorted(cut, torch.arange(len(rows)), right=True).clamp(max=self.clients - 1)
-        return self._fill_up(owner, order)
+            owner[rows] = torch.searchsorted(cut, torch.arange(len(rows)), right=True).clamp(max=self.groups - 1)
+        owner = self._fill_up(owner, order)
+        return owner if self.alike == 1 else self._divide(owner, data.y, order)
 
     def _fill_up(self, owner, order):
-        """Each client with too few rows takes the first of whoever holds most by then: O(rows log clients) in all."""
-        count = torch.bincount(owner, minlength=self.clients)
-        floor = min(self.min_rows, len(owner) // self.clients)
+        """Each group with too few rows takes the first of whoever holds most by then: O(rows log groups) in all."""
+        count = torch.bincount(owner, minlength=self.groups)
+        floor = min(self.min_rows * self.alike, len(owner) // self.groups)
         lack = (floor - count).clamp(min=0)
         if not lack.any():
             return owner
@@ -60,5 +69,14 @@ class Dirichlet(Partition):
                 moved += range(first[i], first[i] + k)
                 first[i], wants = first[i] + k, wants - k
                 heapreplace(rich, (n + k, i))
-        owner[held[moved]] = torch.arange(self.clients).repeat_interleave(lack)
+        owner[held[moved]] = torch.arange(self.groups).repeat_interleave(lack)
+        return owner
+
+    def _divide(self, group, y, order):
+        """The client [rows] of rows with group [rows] and label y [rows]: label by label, in turn."""
+        held = order[(group * (int(y.max()) + 1) + y)[order].argsort(stable=True)]
+        count = torch.bincount(group)
+        turn = torch.arange(len(held)) - (count.cumsum(0) - count)[group[held]]
+        first, owner = group[held] * self.alike, torch.empty_like(group)
+        owner[held] = first + turn % (self.clients - first).clamp(max=self.alike)
         return owner

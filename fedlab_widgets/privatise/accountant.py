@@ -70,6 +70,18 @@ class FixedSampling:
 
 
 @dataclass(frozen=True)
+class InTurnSampling:
+    """Each client at most once in any ``separation`` consecutive rounds, known beforehand: no amplification.
+
+    In T rounds a client comes at most ceil(T / separation) times; neighbours: one client more or less.
+    """
+    separation: int
+
+    def __post_init__(self):
+        _require_whole("separation", self.separation, 1, "1 is everyone in every round")
+
+
+@dataclass(frozen=True)
 class Everyone:
     """All clients, or clients that do not come at random: nobody is hidden; neighbours: one more or less."""
 
@@ -80,14 +92,14 @@ class Ledger:
 
     ``noise_multiplier`` is noise std / clip length; ``delta`` the chance that the epsilon bound may fail.
     """
-    sampling: PoissonSampling | FixedSampling | Everyone
+    sampling: PoissonSampling | FixedSampling | InTurnSampling | Everyone
     noise_multiplier: float
     delta: float
 
     def __post_init__(self):
-        z, kinds = self.noise_multiplier, (PoissonSampling, FixedSampling, Everyone)
+        z, kinds = self.noise_multiplier, (PoissonSampling, FixedSampling, InTurnSampling, Everyone)
         _require(isinstance(self.sampling, kinds), "sampling", self.sampling,
-                 "PoissonSampling, FixedSampling or Everyone", "count any other selection as Everyone()")
+                 ", ".join(kind.__name__ for kind in kinds), "count any other selection as Everyone()")
         _require(isinstance(z, Real) and (z == 0 or LEAST_NOISE <= z < math.inf), "noise_multiplier", z,
                  f"0 (no noise) or a finite number of at least {LEAST_NOISE}", "1 is a common start")
         _require(isinstance(self.delta, Real) and 0 < self.delta < 1, "delta", self.delta,
@@ -108,6 +120,8 @@ class Ledger:
             case PoissonSampling(q, cap, population):
                 cut = f", cut at {cap} of {population} clients" if cap else ""
                 return f"PLD, Poisson sampling, q = {q:g}{cut}"
+            case InTurnSampling(separation):
+                return f"exact Gaussian formula, each client once in {separation} rounds, no sampling"
         return "exact Gaussian formula, no sampling"
 
     def epsilon(self, rounds: int) -> float:
@@ -161,6 +175,8 @@ def _plain(sampling):
     match sampling:
         case FixedSampling(cohort, population) if cohort == population:
             return Everyone()
+        case InTurnSampling(1):
+            return Everyone()
         case PoissonSampling(q, cap, population) if cap == population:   # no cap, or an idle one
             return Everyone() if q == 1 else PoissonSampling(q)
     return sampling
@@ -183,9 +199,10 @@ def _rough(ledger, rounds):
 @cache
 def _final(ledger, rounds):
     match _plain(ledger.sampling):
-        case Everyone():
+        case Everyone() | InTurnSampling() as known:
             from dp_accounting import get_epsilon_gaussian
-            return float(get_epsilon_gaussian(ledger.noise_multiplier / math.sqrt(rounds), ledger.delta))
+            times = -(-rounds // getattr(known, "separation", 1))
+            return float(get_epsilon_gaussian(ledger.noise_multiplier / math.sqrt(times), ledger.delta))
         case FixedSampling() as fixed:
             from dp_accounting.rdp import compute_epsilon
             once = _one_round(fixed, ledger.noise_multiplier)

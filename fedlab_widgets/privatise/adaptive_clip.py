@@ -39,7 +39,7 @@ class AdaptiveClip(Privatise):
         "the noise multiplier if that is more")
     delta: float | None = Field(None, gt=0, lt=1, description="chance that epsilon fails; N^-1.1 when empty")
 
-    def init(self, world, expected):
+    def init(self, world, expected, width):
         numbers = {"clip": self.start, "expected": expected}
         return Memory(shared={k: torch.tensor(v, dtype=world.dtype, device=world.device) for k, v in numbers.items()})
 
@@ -72,7 +72,7 @@ class AdaptiveClip(Privatise):
         z = ledger.noise_multiplier
         share = (1 - (z / (2 * self._spread(z, mine))) ** 2) ** -0.5 if z else 1.0   # z_u / z
         deviation = z * share * mine.shared["clip"] * sensitivity
-        return total + deviation * seeds.normals(key.to(total.device), len(total), total.dtype)
+        return total + deviation * seeds.normals(key.to(total.device), len(total), total.dtype), mine
 
     def learn(self, counted, ledger, key, mine):
         z, blur = ledger.noise_multiplier, seeds.normals(key.to(counted.device), 1, counted.dtype)[0]

@@ -11,14 +11,15 @@ def cut(rows: Tensor, length: float | Tensor, norm: int = 2) -> Tensor:
     return rows * (length / rows.norm(norm, dim=1, keepdim=True).clamp(min=1e-30)).clamp(max=1)
 
 
-def central_notes(ledger, clients: int, width: int, expected: float):
-    """What a reader should know of noise on the sum of rows [width], `expected` of which come a round."""
+def central_notes(ledger, clients: int, width: int, expected: float, draw: float = 1.0):
+    """What a reader should know of noise on the sum of rows [width], `expected` of which come a round; its deviation is
+    `draw` noise multipliers."""
     if ledger.delta >= 1 / clients:
         yield (f"privatise.delta = {ledger.delta:.3g} is not below 1 / {clients} clients: a mechanism that "
                f"publishes one client's data whole could meet it; choose a delta below {1 / clients:.2g}")
     if ledger.noise_multiplier == 0:
         yield "privatise.noise_multiplier = 0 adds no noise: there is no privacy, and epsilon is infinite"
-    length = ledger.noise_multiplier * width**0.5 / max(expected, 1e-9)
+    length = draw * ledger.noise_multiplier * width**0.5 / max(expected, 1e-9)
     if length > 1:
         yield (f"the noise on the averaged update is about {length:.2g} times as long as the longest update "
                f"allowed, with {expected:.3g} clients expected a round: it may drown a single round; over many "

@@ -45,4 +45,4 @@ class Gaussian(Privatise):
 
     def noise(self, total, ledger, sensitivity, key, mine):
         deviation = ledger.noise_multiplier * self.clip * sensitivity
-        return total + deviation * seeds.normals(key.to(total.device), len(total), total.dtype)
+        return total + deviation * seeds.normals(key.to(total.device), len(total), total.dtype), mine

@@ -1,6 +1,8 @@
 """Who takes part, from which version of the model, at what virtual time."""
 
+from .buffer import Buffer
+from .fixed_tick import FixedTick
 from .lockstep import Lockstep
-from .samplers import Fixed, Full, Poisson
+from .samplers import Fixed, Full, InTurn, Poisson
 
-__all__ = ["Fixed", "Full", "Lockstep", "Poisson"]
+__all__ = ["Buffer", "Fixed", "FixedTick", "Full", "InTurn", "Lockstep", "Poisson"]

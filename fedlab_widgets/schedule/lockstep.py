@@ -6,7 +6,8 @@ from pydantic import Field, field_validator
 from .. import seeds
 from ..part import part, slot
 from ..slots import Sampler, Schedule
-from ..types import Cohort
+from ..types import Cohort, Memory
+from .clock import Slow, SlowFactor, Spread, longest
 from .samplers import Full
 
 
@@ -14,13 +15,17 @@ from .samplers import Full
 class Lockstep(Schedule):
     """Run in step: everybody asked starts from the newest model, and the round waits for all who report.
 
-    A client that drops out has downloaded the model (priced) and sends nothing. Virtual time is 1 per round.
+    A client that drops out has downloaded the model (priced) and sends nothing. A round lasts as long as its slowest
+    reporting client works, in virtual time: 1 where all are alike.
     next: cohort of ids [C]. The accountant is told the sampler's rate, drop-out or not: an upper bound.
     Raises BadInput for ids out of range. Source: McMahan et al., AISTATS 2017, Algorithm 1; drop-out is ours.
     """
 
     sampler: slot(Sampler) = Field(Full(), description="who is asked")
     dropout: float = Field(0.0, ge=0, lt=1, description="chance that a client that was asked never reports")
+    spread: Spread = 0.0
+    slow: Slow = 0.0
+    slow_factor: SlowFactor = 5.0
     clients: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
         None, min_length=1, description="ids that may take part; all when empty")
 
@@ -49,11 +54,12 @@ class Lockstep(Schedule):
     def next(self, world, state):
         round = state.round + 1
         eligible = self.eligible(world.clients)
-        ids = self.sampler.draw(len(eligible), world.keys("sampling", round, 0))
+        ids = self.sampler.draw(len(eligible), round, world.keys("sampling", round, 0))
         if self.clients is not None:
             ids = torch.tensor([eligible[i] for i in ids.tolist()], dtype=torch.int64)
         invited = len(ids)
         if self.dropout:
             ids = ids[seeds.uniforms(world.keys("drop-out", round, ids), 1)[:, 0] >= self.dropout]
-        return Cohort(round, ids, world.shards.train[ids], torch.ones(len(ids), dtype=torch.float64),
-                      torch.full_like(ids, state.round), invited, state.time + 1.0)
+        cohort = Cohort(round, ids, world.shards.train[ids], torch.ones(len(ids), dtype=torch.float64),
+                        torch.full_like(ids, state.round), invited, state.time + longest(world, self, ids))
+        return cohort, Memory()

@@ -32,7 +32,7 @@ ATOMS = ("redundant", "unique", "masked")
 BITS = (*ATOMS, "global_disparity", "local_disparity")
 FIELDS = ("round", "accuracy", "mean_client", "worst_client", "best_client", "loss", *BITS,
           *(f"{name}_{end}" for name in BITS for end in ("lo", "hi")),
-          "bytes_up", "bytes_down", "seconds", "epsilon")
+          "bytes_up", "bytes_down", "seconds", "epsilon", "time")
 COLUMNS = (*FIELDS, "worst_at")          # the place of the worst client in the list, for runs without client lines
 PER_ROUND = [COLUMNS.index(name) for name in ("bytes_up", "bytes_down", "seconds")]   # the page adds these up
 LINES = 30                # more clients than this are a band from the worst to the best, not lines

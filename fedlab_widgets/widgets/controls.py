@@ -20,8 +20,9 @@ from . import words
 SLIDER = """
 function render({ model, el }) {
   const input = document.createElement("input");
-  Object.assign(input, { type: "range", min: 0, max: 1, step: 0.005 });
+  Object.assign(input, { type: "range", min: 0, max: 1 });
   const draw = () => {
+    input.step = model.get("step");   // before the value, which it rounds
     input.value = model.get("position");
     input.disabled = model.get("disabled");
     input.setAttribute("aria-label", model.get("label"));
@@ -42,6 +43,7 @@ class Slider(anywidget.AnyWidget):
 
     _esm = SLIDER
     position = traitlets.Float(0.0).tag(sync=True)
+    step = traitlets.Float(0.005).tag(sync=True)
     label = traitlets.Unicode("").tag(sync=True)
     said = traitlets.Unicode("").tag(sync=True)
     disabled = traitlets.Bool(False).tag(sync=True)

@@ -103,7 +103,8 @@ GLOSSARY: dict[str, Word] = {
     "headline numbers": Word("The cards are the newest values of the plots, with the difference from the run before at "
                              "the same round.", "+1.2 points: this run is right on 1.2 in 100 rows more.",
                              "Change one thing, run again, and say first which card will move."),
-    "horizontal axis": Word("The horizontal axis is what you pay with: rounds, megabytes sent, or seconds.",
+    "horizontal axis": Word("The horizontal axis is what you pay with: rounds, megabytes sent, "
+                            "seconds, or virtual time, in which slow clients take longer.",
                             "A method that needs fewer rounds may still send more megabytes.",
                             "Compare two runs by rounds, then by MB: does the same one win?"),
     "table view": Word("The table holds the same numbers as the plot, the newest round first.",

@@ -15,9 +15,12 @@ WHEN = {
     "aggregate": {
         "averages": "where clients are honest, and wherever privacy must know how much one client counts",
         "robust to liars": "where some clients may lie; it costs accuracy where none does and clients differ much",
-        "by trust": "where liars may be many: one client is known to be honest, or liars resemble each other",
+        "by trust": "where liars may be many: one client is known to be honest, liars resemble each other, or clients "
+                    "have a past to be judged by",
         "by vote": "where clients can send little more than a bit a weight, or sizes cannot be believed",
-        "before another rule": "with another rule after it, whose work it makes easier where clients differ much"},
+        "before another rule": "with another rule after it, whose work it makes easier where clients differ much",
+        "models of their own": "where groups of clients are alike, and nobody knows who is of which",
+        "without a server": "to do without a server: clients send to each other, and each has a model of its own"},
     "attack": {
         "wrong data": "as the likeliest liar: a client whose labels are wrong, by intent or by accident",
         "wrong updates": "as a liar of real systems, who changes its own program and sees nobody else's rows",
@@ -37,7 +40,8 @@ WHEN = {
         "very many": "to try a run with thousands of clients"},
     "correct": {
         "nothing remembered": "where clients come seldom, or once: they keep nothing between rounds",
-        "clients remember": "where the same clients come back: each keeps a row of its own between rounds"},
+        "clients remember": "where the same clients come back: each keeps a row of its own between rounds",
+        "models of their own": "with the aggregate collaborators, which finds clients that are alike by it"},
     "privatise": {
         "at the server": "where the server is trusted, and its models must not tell of any one client",
         "at the clients": "where the server is not trusted; it costs much more accuracy"},
@@ -52,17 +56,32 @@ WHEN = {
         "remedies against disparity": "where groups are treated differently and should not be",
         "robust to liars": "where some clients may send lies",
         "attacks": "to see what liars can do, and to whom",
+        "clients out of step": "where some clients are much slower than others, and waiting for them costs more",
+        "without a server": "where there is no server, or none that all would trust",
+        "two ideas at a time": "to see that methods compose, and to begin a composition of your own",
         "text": "for text"},
     "server": {
         "apply": "unless you know better", "momentum": "where rounds point now here, now there",
-        "adaptive": "where some weights seldom move, as in text; look for a server step of its own"},
+        "adaptive": "where some weights seldom move, as in text; look for a server step of its own",
+        "scores_by_rank": "with the local training rank_sgd, whose clients send rankings"},
     "local": {
         "sgd": "unless you know better", "head_then_body": "where layers stay at home",
         "least_loss": "where clients fall into a few kinds, and nobody knows who is of which",
+        "rank_sgd": "where clients may lie, and no one may count for more than a vote; with the net super_mask",
         "private_sgd": "where every row of a client is to be hidden, from the server as well"},
     "distribute": {
         "broadcast": "unless clients are to have models of their own",
-        "keep_layers": "where clients should give answers of their own, and what they share is what they see"},
+        "keep_layers": "where clients should give answers of their own, and what they share is what they see",
+        "own_models": "with an aggregator that gives each client a model back, as gossip does",
+        "last_sent": "where clients are not in step: each goes on from the model it was sent last",
+        "order": "with the server scores_by_rank, whose model is an order of scores that clients know"},
+    "topology": {
+        "regular": "unless you know better", "ring": "to see how slowly news spreads over few links",
+        "complete": "to have something to compare with", "one_peer": "where each client should send once a round"},
+    "schedule": {
+        "lockstep": "unless some clients are much slower than others",
+        "fixed_tick": "where clients differ in speed, and the model should improve steadily",
+        "buffer": "where clients differ in speed, and the model should improve as soon as a few have reported"},
     "personalise": {
         "fine_tune": "as the first thing to try: it costs nothing while training",
         "mixture": "where clients differ, but not in everything", "own_model": "where clients differ much"},

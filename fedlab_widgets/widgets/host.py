@@ -9,6 +9,7 @@ from typing import Any
 import ipywidgets as w
 
 from ..part import BadInput, Part, Spec
+from ..phrases import listed
 from ..recipes import BOOK
 from ..spec import Experiment
 from . import words
@@ -133,17 +134,28 @@ class Host:
         others = {p: v for at, (held, _) in self.waiting.items() if at != path for p, v in held.items()}
         return "" if others and self._tried({**others, path: value})[0] else self._tried({path: value})[1]
 
-    def beside(self, changes: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
-        """(slot, changes) where what a recipe with the same part sets in that slot makes a refused choice fit."""
+    def beside(self, changes: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]] | None:
+        """(slots, changes) where what a recipe with the same part sets in those slots makes a refused choice fit: one
+        slot if one will do, else as few of the recipe's as will. The usual experiment counts as a recipe where there
+        would be no other way back from a system whose parts need each other."""
         usual, tried = Experiment(), []
-        for book in BOOK.values():
-            e = book.experiment
-            for slot in METHOD[1:] if all(_has(e, p, v) for p, v in changes.items()) else ():
+        books = [b.experiment for b in BOOK.values() if all(_has(b.experiment, p, v) for p, v in changes.items())]
+        free = [slot for slot in (*METHOD[1:], "net") if slot not in map(_first, changes)]
+        for e in books:
+            for slot in free:
                 extra = {slot: getattr(e, slot)}
-                if extra[slot] != getattr(usual, slot) and slot not in map(_first, changes) and extra not in tried:
+                if extra[slot] != getattr(usual, slot) and extra not in tried:
                     tried.append(extra)
                     if self._tried({**changes, **extra})[0]:
-                        return slot, {**changes, **extra}
+                        return (slot,), {**changes, **extra}
+        for e in (*books, usual):
+            extra = {slot: getattr(e, slot) for slot in free if getattr(e, slot) != getattr(self.experiment, slot)}
+            if len(extra) > 1 and self._tried({**changes, **extra})[0]:
+                for slot in tuple(extra):
+                    fewer = {s: v for s, v in extra.items() if s != slot}
+                    extra = fewer if self._tried({**changes, **fewer})[0] else extra
+                if len(extra) > 1 or not self._tried(extra)[0]:   # else it is a choice that can be made elsewhere
+                    return tuple(extra), {**changes, **extra}
         return None
 
     def cure(self, at: str) -> w.Button | None:
@@ -151,8 +163,9 @@ class Host:
         found = self.beside(self.waiting[at][0]) if at in self.waiting else None
         return self._cure_button(at, found[1], found[0]) if found else None
 
-    def _cure_button(self, at: str, changes: dict[str, Any], slot: str) -> w.Button:
-        text = f"Do it, and set {words.label(Experiment, slot)} to {words.brief(changes[slot])}"
+    def _cure_button(self, at: str, changes: dict[str, Any], slots: tuple[str, ...]) -> w.Button:
+        text = "Do it, and set " + listed(f"{words.label(Experiment, slot)} to {words.brief(changes[slot])}"
+                                          for slot in slots)
         button = w.Button(description=text, tooltip=text, layout=self.narrow, style=self.plain).add_class("fl-small")
         button.on_click(lambda _: self.submit_all(changes, at))
         return button

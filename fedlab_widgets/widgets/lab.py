@@ -25,6 +25,7 @@ from .clients import ClientTable
 from .fairness import withheld
 from .form import Form
 from .form_look import Names
+from .inside import Inside
 from .keep import Keep, ShowCode
 from .preview import Preview
 from .run_bar import RunBar
@@ -75,6 +76,7 @@ class Lab(w.VBox):
         self.form = Form(experiment or (old.experiment if old is not None else None))
         self.bar = RunBar(self._pressed, device)
         self.board, self.table, self.keep = Board(), ClientTable(self._choose_clients), Keep()
+        self.inside = Inside()
         self._seen, self._still, self._view_closed = 0, None, False
         self._shown: tuple[int, Phase] | None = None   # which run of the runner's, and its phase
         self._quickly: QuickStart | None = None   # whose point is still on the screen
@@ -146,7 +148,7 @@ class Lab(w.VBox):
         columns = w.GridBox([left, w.VBox([self._board_of, self.board])], layout=w.Layout(
             grid_template_columns="repeat(auto-fit, minmax(min(100%, 380px), 1fr))", grid_gap="16px", width="100%"))
         return [starts, self._point, self.bar, explained(self._forecast, "forecast"), self._problem, self._warned,
-                columns, self.panels, Names()]
+                columns, self.inside, self.panels, Names()]
 
     def _quick(self, quick: QuickStart) -> w.Button:
         button = w.Button(description=quick.title, tooltip=quick.point, layout=w.Layout(width="auto"))
@@ -183,6 +185,7 @@ class Lab(w.VBox):
     def _reset(self) -> None:
         self.runner.reset()
         self.board.reset()
+        self.inside.clear()
         self._warned.value = ""
         self._say_whose()
 
@@ -272,6 +275,8 @@ class Lab(w.VBox):
         fresh = events[self._seen if self._seen <= count else 0:count]
         if not fresh and at == self._shown:
             self._seen = count
+            if not self.inside.flush():   # what was held back for the other's sake
+                self.board.flush()
             return
         changed, self._shown = at != self._shown, at
         try:
@@ -279,10 +284,14 @@ class Lab(w.VBox):
                 self._buttons_follow()   # first: who sees a run go may press Pause
             for event in fresh:
                 live.show(self.board, event, self.experiment)
+                self.inside.hear(event)
             if changed and phase is Phase.FAILED and not events:
                 live.blank(self.board, self.experiment)
             live.say(self.board, events, phase, self.experiment.rounds, self.runner.seconds_a_round)
-            self.board.flush()
+            if changed or not self.inside.flush():   # one message a flush: what the board has to say waits for the next
+                self.board.flush()
+            if changed:
+                self.inside.flush(now=phase not in AT_WORK)
             if not events or any(isinstance(event, (Started, Warned)) for event in fresh):
                 self._warned.value = "".join(f'<p role="status">Note: {escape(t)}.</p>' for t in live.warnings(events))
                 self._say_whose()

@@ -66,7 +66,7 @@ class Trial:
             return Mark("in the list already", True, why)
         beside = self.host.beside({self.path: value})
         if beside:
-            return Mark("also changes " + words.label(Experiment, beside[0]), False, why)
+            return Mark("also changes " + listed(words.label(Experiment, slot) for slot in beside[0]), False, why)
         facts, _, way = why.partition("; ")
         other = self._other(name, facts)
         if other is None:

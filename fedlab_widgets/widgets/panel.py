@@ -7,11 +7,11 @@ from ..part import BadInput
 from . import fairness
 
 FIGURES = ("convergence", "disparity", "communication")
-PANELS = (*FIGURES, "fairness", "what_if", "clients")
+PANELS = (*FIGURES, "fairness", "what_if", "clients", "inside")
 
 
 def panel(run, name: str):
-    """What a cell shows for the name: a `Figure`, HTML, a `WhatIf`, or the table of clients.
+    """What a cell shows for the name: a `Figure`, HTML, a `WhatIf`, the table of clients, or an `Inside`.
 
     Raises BadInput for an unknown name, and for a run without what the panel shows.
     """
@@ -27,6 +27,10 @@ def panel(run, name: str):
         return WhatIf.of(run)
     if name == "clients":
         return run.clients
+    if name == "inside":
+        from .inside import Inside
+
+        return Inside.of(run)
     raise BadInput(f"panel = {name!r} is none of {', '.join(PANELS)}")
 
 

@@ -62,7 +62,7 @@ def still(run: Run) -> str:
             f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
             f'style="max-width:none;display:block" role="img" aria-label="Accuracy by round" font-size="12" '
             f'fill="currentColor">{"".join(marks)}</svg></div>'
-            f'{_key(lines, run)}{_table(run, read)}</figure>')
+            f'{_key(lines, run)}{_table(run, read)}</figure>{_inside(run)}')
 
 
 def _lines(run: Run, read) -> tuple[list[tuple], str]:
@@ -190,6 +190,14 @@ def _table(run: Run, read) -> str:
     except BadInput:   # no groups, or nothing to be favoured by
         gap = ""
     return f'<table><caption>After round {last["round"]:.0f}</caption><tbody>{cells}</tbody></table>{gap}'
+
+
+def _inside(run: Run) -> str:
+    """What the run's parts remembered at its end."""
+    from .view_html import page  # which takes its colours from here
+
+    cards = page(run.views)
+    return f'<section class="fedlab-still" aria-label="Inside the method">{cards}</section>' if cards else ""
 
 
 def _style() -> str:

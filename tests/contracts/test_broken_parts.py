@@ -18,7 +18,7 @@ def test_a_part_that_changes_its_input(broken_by):
         lie: rows [C, D]. Raises nothing. Source: this test.
         """
 
-        def lie(self, rows, bad, keys):
+        def lie(self, rows, bad, keys, space=None):
             rows[bad] *= -1
             return rows
 
@@ -46,7 +46,7 @@ def test_a_part_that_draws_from_torch(broken_by):
         lie: rows [C, D]. Raises nothing. Source: this test.
         """
 
-        def lie(self, rows, bad, keys):
+        def lie(self, rows, bad, keys, space=None):
             return torch.where(bad[:, None], torch.rand_like(rows), rows)
 
     assert "keys" in broken_by(Noisy, "repeat")
@@ -216,7 +216,7 @@ def test_an_attack_that_touches_honest_rows(broken_by):
         lie: rows [C, D]. Raises nothing. Source: this test.
         """
 
-        def lie(self, rows, bad, keys):
+        def lie(self, rows, bad, keys, space=None):
             return -rows
 
     assert "honest" in broken_by(Careless, "terms")

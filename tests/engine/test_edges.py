@@ -70,7 +70,7 @@ def test_one_client(some, played, fields):
     e = some(partition=fl.IID(clients=1), schedule=fl.Lockstep(), precision="float64", rounds=1, **fields)
     plan, steps = played(e, fl.Stacked(4))
     state = begin(plan)
-    cohort = e.schedule.next(plan.world, state)
+    cohort = e.schedule.next(plan.world, state)[0]
     with one_thread():
         trained = e.local.train(plan.world, state.model[None], cohort, state.memory["local"].of(cohort.ids),
                                 plan.world.keys("training", 1, cohort.ids), None, lambda: False)

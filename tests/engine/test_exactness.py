@@ -27,7 +27,6 @@ from fedlab_widgets.events import Stopped
 from fedlab_widgets.folding import blocks
 from fedlab_widgets.plan import begin
 from fedlab_widgets.session import one_thread
-from fedlab_widgets.types import Memory
 
 PLACE_MATTERS = "MKL_CBWR" not in os.environ     # after fedlab_widgets was imported, which may set it
 A_ROUND = {"float32": 1e-6, "float64": 1e-12}    # tolerance where bits may differ
@@ -151,10 +150,11 @@ def test_the_fold_of_given_rows_is_the_same_in_any_chunk(some, played, aggregate
     """33 clients send the same rows, in chunks of 1, 7, 16 and 33; more than one block really is folded."""
     e = some(partition=fl.IID(clients=33), schedule=fl.Lockstep(), aggregate=aggregate)
     plan, _ = played(e.changed(rounds=1), fl.Stacked(11))
-    cohort = e.schedule.next(plan.world, begin(plan))
+    cohort = e.schedule.next(plan.world, begin(plan))[0]
     rows = seeds.normals(seeds.keys(1, "rows", 0, torch.arange(33)), plan.space.width)
     with one_thread():
-        combined = [engine.server_half(plan, iter(rows.split(chunk)), cohort, Memory())[0] for chunk in (33, 1, 7, 16)]
+        combined = [engine.server_half(plan, begin(plan), iter(rows.split(chunk)), cohort)[0].value
+                    for chunk in (33, 1, 7, 16)]
     assert all(torch.equal(c, combined[0]) for c in combined[1:])
     weights = aggregate.weigh(cohort.sizes)
     by_hand = (rows.median(0).values if isinstance(aggregate, fl.Median)

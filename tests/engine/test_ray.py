@@ -268,7 +268,7 @@ def test_at_most_so_many_tasks_ahead(some, there, tmp_path):
     e = some(local=Watched(folder=str(tmp_path), batch=16), partition=fl.IID(clients=40), schedule=fl.Lockstep())
     plan, executor = session.ready(e, there(2), "cpu")
     state, cohort = begin(plan), None
-    cohort = e.schedule.next(plan.world, state)
+    cohort = e.schedule.next(plan.world, state)[0]
     work = engine.partial(engine.client_half, executor.path(plan), state, lambda: False)
     with session.one_thread():
         came = executor.map(work, cohort)
@@ -286,7 +286,7 @@ def test_only_the_rows_of_the_chunk_travel(some):
     state, width = begin(plan), plan.world.sent.width
     table = state.memory["local"].own["0.c"]
     table.scatter(torch.arange(400), torch.ones(400, width))
-    cohort = e.schedule.next(plan.world, state)[slice(0, 3)]
+    cohort = e.schedule.next(plan.world, state)[0][slice(0, 3)]
     sizes = lambda value: sum(a.nbytes for a in parcel.pack(value)[1:])  # noqa: E731
     assert sizes(cluster_module._own(state, cohort)) == 3 * width * 4
     assert sizes(cluster_module._shared(state)) == state.model.nbytes + width * 4   # the model and the shared c

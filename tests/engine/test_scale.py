@@ -53,7 +53,7 @@ def test_clients_that_share_rows_shuffle_them_each_in_its_own_order():
     e = small(partition=fl.Reuse(clients=4, of=fl.IID(clients=2)), schedule=fl.Lockstep(), local=fl.SGD(batch=8))
     plan, _ = ready(e, None, "cpu")
     world, state = plan.world, begin(plan)
-    cohort = e.schedule.next(world, state)
+    cohort = e.schedule.next(world, state)[0]
 
     def end(e):
         return e.train(world, state.model.expand(4, -1), cohort, state.memory["local"].of(cohort.ids),

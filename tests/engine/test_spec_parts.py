@@ -120,7 +120,7 @@ def test_a_part_that_was_never_defined_is_refused(refused):
 
 def test_the_catalogue(refused):
     slots = {"aggregate", "attack", "correct", "distribute", "encode", "evaluate", "local", "net", "partition",
-             "privatise", "sampler", "schedule", "server", "task"}
+             "privatise", "sampler", "schedule", "server", "task", "topology"}
     assert slots <= set(fl.catalogue())
     refused(lambda: fl.catalogue("agregate"), "agregate")
     refused(lambda: fl.recipe("fedavgg"), "fedavgg", "fedavg")

@@ -209,7 +209,7 @@ def test_parts_work_side_by_side():
     """Each client is told what each part says, in the order of the parts; weights multiply."""
     parts = fl.Reweigh(), fl.Steer(), fl.FairWeights(beta=0.5)
     p = plan(*parts)
-    cohort = p.experiment.schedule.next(p.world, begin(p))
+    cohort = p.experiment.schedule.next(p.world, begin(p))[0]
     both, _ = asked_first(p, begin(p), Stacked(8).settled(p.world), never, cohort)
     alone = []
     for part in parts:

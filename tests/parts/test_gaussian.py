@@ -32,13 +32,14 @@ def test_the_noise_has_the_deviation_it_states():
     # of the mean 3 / sqrt(40 000) = 0.015, of the share beyond 3 (0.3173) 0.0023.
     part = fl.Gaussian(clip=0.5, noise_multiplier=2.0)
     ledger = Ledger(Everyone(), 2.0, 1e-5)
-    noise = part.noise(torch.zeros(40_000, dtype=torch.float64), ledger, 3.0, KEY, NOTHING)
+    noise, kept = part.noise(torch.zeros(40_000, dtype=torch.float64), ledger, 3.0, KEY, NOTHING)
+    assert kept is NOTHING
     assert abs(float(noise.std()) - 3) < 5 * 0.0106 and abs(float(noise.mean())) < 5 * 0.015
     assert abs(float((noise.abs() > 3).double().mean()) - 0.3173) < 5 * 0.0023
-    shifted = part.noise(torch.full((40_000,), 7.0, dtype=torch.float64), ledger, 3.0, KEY, NOTHING)
+    shifted = part.noise(torch.full((40_000,), 7.0, dtype=torch.float64), ledger, 3.0, KEY, NOTHING)[0]
     assert torch.allclose(shifted - 7, noise, atol=1e-12)
     other = part.noise(torch.zeros(40_000, dtype=torch.float64), ledger, 3.0, seeds.keys(0, "privacy noise", 2, 0),
-                       NOTHING)
+                       NOTHING)[0]
     assert abs(float((other * noise).mean())) < 5 * 9 / math.sqrt(40_000)   # rounds are independent
 
 

@@ -113,12 +113,12 @@ def test_the_noise_is_split_as_the_reference_splits_it(row):
     ledger = Ledger(Everyone(), row["total_noise_multiplier"], 1e-5)
     key, zero = seeds.keys(0, "noise", 1, 0), torch.zeros(50, dtype=torch.float64)
     unit = seeds.normals(key, 50, torch.float64)
-    noise = part.noise(zero, ledger, 1.5, key, mine)
+    noise = part.noise(zero, ledger, 1.5, key, mine)[0]
     assert torch.allclose(noise, unit * row["z_update"] * 2.0 * 1.5, rtol=1e-12)
     # Sum and count together are one Gaussian of multiplier z: squares of 1 / multiplier add up.
     assert row["z_update"]**-2 + (2 * row["sigma_b"])**-2 == pytest.approx(row["total_noise_multiplier"]**-2)
     if row["sigma_b"] == row["expected_clients"] / 20 >= row["total_noise_multiplier"]:   # its own choice
-        assert torch.allclose(fl.AdaptiveClip(delta=1e-5).noise(zero, ledger, 1.5, key, mine), noise, rtol=1e-12)
+        assert torch.allclose(fl.AdaptiveClip(delta=1e-5).noise(zero, ledger, 1.5, key, mine)[0], noise, rtol=1e-12)
 
 
 def test_the_clip_follows_the_share_within_it():
@@ -148,11 +148,10 @@ def test_the_clip_of_a_run_finds_the_median_and_survives_in_the_state(line):
     # Lengths 0.05 and 0.2 without noise: half the rows are within any clip from 0.05 to 0.2, where it stays; from 1,
     # both are within (b = 1) and it falls by exp(-0.1) a round: 17 rounds to exp(-1.7) = 0.183.
     plan = line(privatise=fl.AdaptiveClip(start=1.0, noise_multiplier=0, delta=0.1), aggregate=DP)
-    mine, rows = begin(plan).memory["privatise"], torch.tensor([[0.05], [0.2]], dtype=torch.float64)
-    state = begin(plan)
-    cohort = plan.experiment.schedule.next(plan.world, state)
+    state, rows = begin(plan), torch.tensor([[0.05], [0.2]], dtype=torch.float64)
+    cohort, mine = plan.experiment.schedule.next(plan.world, state)[0], state.memory["privatise"]
     for _ in range(30):
-        mine = server_half(plan, iter([rows]), cohort, Memory(), mine)[2]
+        mine = server_half(plan, replace(state, memory=state.memory | {"privatise": mine}), iter([rows]), cohort)[2]
     assert float(mine.shared["clip"]) == pytest.approx(math.exp(-1.7))
     after = advance(plan, state, Stacked(2), never)[0].memory["privatise"].shared
     assert float(after["clip"]) == pytest.approx(math.exp(-0.1)) and float(after["expected"]) == 2
@@ -246,7 +245,7 @@ def test_the_noise_of_a_client_has_the_deviation_it_states():
     world = digits(fl.Logistic(), 4)
     e = fl.Experiment(task=fl.Digits(), partition=fl.Dirichlet(clients=4), evaluate=QUIET)
     local = fl.PrivateSGD(lr=0.5, steps=4, batch=16, clip=1e-6, noise_multiplier=1e4)
-    cohort = e.schedule.next(world, begin(prepare(e.changed(net=fl.Logistic(), precision="float64"), world)))
+    cohort = e.schedule.next(world, begin(prepare(e.changed(net=fl.Logistic(), precision="float64"), world)))[0]
     start = world.layout.flatten(world.net, world.dtype, world.device).expand(4, -1)
     moved = world.layout.real.take(local.train(world, start, cohort, Memory(), keys(4), None, never).end - start)
     size = cohort.sizes.clamp(max=16)[:, None]

@@ -18,7 +18,7 @@ def cohort(plan, round=1):
     state = begin(plan)
     for _ in range(round - 1):
         state, _ = advance(plan, state, Stacked(10), never)
-    return plan.experiment.schedule.next(plan.world, state)
+    return plan.experiment.schedule.next(plan.world, state)[0]
 
 
 def test_everybody_in_step(line):
@@ -66,21 +66,21 @@ def test_those_who_drop_out_have_downloaded_the_model(line):
 def test_fixed_asks_everyone_equally_often():
     sampler, hits = fl.Fixed(m=3), torch.zeros(10)
     for i in range(500):
-        hits[sampler.draw(10, seeds.keys(i, "sampling", 1, 0))] += 1
+        hits[sampler.draw(10, 1, seeds.keys(i, "sampling", 1, 0))] += 1
     # Each with chance 0.3: deviation sqrt(500 * 0.3 * 0.7) = 10.3 around 150.
     assert int(hits.sum()) == 1500 and float((hits - 150).abs().max()) < 5 * 10.3
     assert fl.Fixed(m=3).rate(10) == 0.3 and fl.Fixed(m=30).rate(10) == 1
     assert fl.Fixed(m=3).sampling(10) == FixedSampling(3, 10) and fl.Fixed(m=10).sampling(10) == Everyone()
-    assert fl.Fixed(m=30).draw(10, seeds.keys(0, "sampling", 1, 0)).tolist() == list(range(10))
+    assert fl.Fixed(m=30).draw(10, 1, seeds.keys(0, "sampling", 1, 0)).tolist() == list(range(10))
 
 
 def test_poisson_cohorts_are_binomial():
-    sizes = [len(fl.Poisson(q=0.2).draw(50, seeds.keys(i, "sampling", 1, 0))) for i in range(800)]
+    sizes = [len(fl.Poisson(q=0.2).draw(50, 1, seeds.keys(i, "sampling", 1, 0))) for i in range(800)]
     mean = sum(sizes) / 800
     variance = sum((s - mean) ** 2 for s in sizes) / 799
     # Binomial(50, 0.2): mean 10, variance 8; the mean of 800 deviates by 0.1, the variance by 8 sqrt(2/800) = 0.4.
     assert abs(mean - 10) < 5 * 0.1 and abs(variance - 8) < 5 * 0.4
-    assert fl.Poisson(q=1).draw(4, seeds.keys(0, "sampling", 1, 0)).tolist() == [0, 1, 2, 3]
+    assert fl.Poisson(q=1).draw(4, 1, seeds.keys(0, "sampling", 1, 0)).tolist() == [0, 1, 2, 3]
     assert fl.Poisson(q=1).sampling(4) == Everyone()
 
 
@@ -89,7 +89,7 @@ def test_a_capped_poisson_cohort():
     sampler = fl.Poisson(q=0.5, cap=2)
     assert sampler.rate(3) == pytest.approx(11 / 24) and sampler.rate(2) == 0.5
     assert fl.Poisson(q=1, cap=2).rate(8) == pytest.approx(0.25)
-    drawn = [sampler.draw(3, seeds.keys(i, "sampling", 1, 0)).tolist() for i in range(400)]
+    drawn = [sampler.draw(3, 1, seeds.keys(i, "sampling", 1, 0)).tolist() for i in range(400)]
     assert max(map(len, drawn)) == 2
     # Sizes lie in 0 .. 2, so their deviation is at most 1, and that of the mean of 400 at most 0.05.
     assert abs(sum(map(len, drawn)) / 400 - 11 / 8) < 5 * 0.05

@@ -66,7 +66,8 @@ def every_part():
 
 
 # Where each slot stands in an experiment, and what else makes its parts fit.
-PLACES = {"sampler": "schedule.sampler", "correct": "local.correct", "evaluate": "evaluate.readings"}
+PLACES = {"sampler": "schedule.sampler", "correct": "local.correct", "evaluate": "evaluate.readings",
+          "topology": "aggregate.topology"}
 FITS = {("correct", "control_variate"): fl.recipe("scaffold"), ("correct", "dynamic_regulariser"): fl.recipe("feddyn"),
         ("privatise", "gaussian"): fl.recipe("dp-fedavg"), ("privatise", "adaptive_clip"): fl.recipe("dp-fedavg")}
 

@@ -4,7 +4,7 @@ const SYNC_EVERY = 1000, SAY_EVERY = 2000, TABLE_EVERY = 1000, SILENT = 10000;
 const LIVE = ["starting", "preparing", "running", "stopping"];
 const HEIGHT = 240, NARROWEST = 240, TABLE_ROWS = 100, DASHES = [[], [6, 3], [2, 3]];
 const TINTS = ["sky", "green", "purple", "orange", "yellow", "blue"];
-const AXES = { rounds: "rounds", mb: "MB", seconds: "seconds" };
+const AXES = { rounds: "rounds", mb: "MB", seconds: "seconds", time: "virtual time" };
 const ATOMS = ["redundant", "unique", "masked"];
 let serial = 0, zoom = 1;                                         // zoom: larger words and lines on a projector
 
@@ -160,8 +160,8 @@ function columnsOf(st, rows, axis) {
   const sum = (name) => { let s = 0; return rows.map((r) => (s += known(r[at[name]]) ? r[at[name]] : 0)); };
   const up = sum("bytes_up").map((v) => v / 1e6), down = sum("bytes_down").map((v) => v / 1e6);
   const seconds = sum("seconds"), round = rows.map((r) => r[0]);
-  const x = axis === "mb" ? up.map((v, i) => v + down[i]) : axis === "seconds" ? seconds : round;
-  return { n, x, round, up, down, seconds, col, row: (i) => rows[i] };
+  const x = { mb: () => up.map((v, i) => v + down[i]), seconds: () => seconds, time: () => col("time") };
+  return { n, x: (x[axis] || (() => round))(), round, up, down, seconds, col, row: (i) => rows[i] };
 }
 
 // What is drawn this frame, in one place, so that plots, cards and words cannot disagree.
