@@ -109,7 +109,7 @@ def _graph(read):
         hovertemplate="%{customdata}<extra></extra>", marker={
             "size": 18, "color": values if known else CARD, "colorscale": BOTH if signed else BLUES,
             "line": {"color": INK, "width": 1.2}, "showscale": bool(known), "colorbar": {"thickness": 12},
-            **({"cmin": -far, "cmax": far} if signed else {})})
+            "cmin": -far if signed else 0, "cmax": far})
     fig.update_xaxes(visible=False, range=[-1.3, 1.3]).update_yaxes(visible=False, range=[-1.3, 1.3], scaleanchor="x")
     fig.add_annotation(text=view.title, x=0, y=-1.3, showarrow=False, yanchor="top")
     return fig.update_layout(height=520, width=560, margin_b=40)
@@ -125,7 +125,8 @@ def _tree(read):
                     base=[first - 0.45 for _, first, *_ in some], orientation="h", marker=look, width=0.8,
                     customdata=[[first, last] for _, first, last, _ in some],
                     hovertemplate="rounds %{customdata[0]} to %{customdata[1]}<extra></extra>")
-    fig.add_vline(x=round + 0.5, line={"color": VERMILLION, "width": 1.5, "dash": "4px,3px"}, annotation_text="now")
+    fig.add_vline(x=round + 0.5, line={"color": VERMILLION, "width": 1.5, "dash": "4px,3px"}, annotation_text="now",
+                  annotation_position="top left")
     fig.update_layout(barmode="overlay", height=120 + 34 * len({level for level, *_ in view.values}), margin_t=24)
     fig.update_xaxes(range=[0.4, max(last for _, _, last, _ in view.values) + 0.6])
     return fig.update_yaxes(dtick=1, showgrid=False)

@@ -306,7 +306,7 @@ def _table(run, read, x) -> pd.DataFrame:
         sent = (history.bytes_up + history.bytes_down).cumsum() / 1e6
         if not sent.iloc[-1]:
             raise BadInput(f"{run.path} sent nothing, so that MB are no axis; choose the figure convergence over "
-                           "rounds or seconds")
+                           "rounds, seconds or time")
         table["MB"] = sent[read.index].values
     elif x == "time":
         table["virtual time"] = history["time"][read.index].values

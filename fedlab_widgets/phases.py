@@ -106,6 +106,8 @@ def server_half(plan: Plan, state: State, rows: Iterator[Tensor],
     e, world = plan.experiment, plan.world
     mine, private = state.memory["aggregate"].of(cohort.ids), state.memory["privatise"]
     weights = e.aggregate.weigh(cohort.sizes) * cohort.weights
+    if not plan.space.width and len(cohort):   # everything stays at home: there is nothing to lie about or to combine
+        return Combined(torch.cat([*rows]).sum(0)), mine, private
     rows = rows if e.attack is None else _lies(plan, rows, cohort)
     total, at, counted = None, 0, torch.zeros((), dtype=world.dtype, device=world.device)
     for block in blocks(rows):

@@ -291,7 +291,7 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
                                  "al., ICML 2019)"),
     aggregate.Collaborators: lambda p: (
         "the server averaged the weights that were critical to a client over clients to whom much the same were, over "
-        f"fewer and fewer until round {p.beta:,}, and all others over everybody (FedCAC, Wu et al., ICCV 2023),"),
+        f"fewer and fewer until round {p.beta:,}, and all others over everybody (FedCAC, Wu et al., ICCV 2023)"),
     aggregate.ByBranch: lambda p: f"for each branch, of the clients that trained it, {said(p.then)}",
     aggregate.Bucketing: lambda p: (
         f"the server averaged them in random buckets of {p.size:,} (Karimireddy et al., ICLR 2022), and "

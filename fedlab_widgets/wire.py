@@ -56,6 +56,8 @@ def price(encode: Encode, space: Space, dtype: torch.dtype) -> int:
 def encoded(encode: Encode, rows: Tensor, space: Space, keys: Tensor, mine: Memory) -> tuple[Payload, Memory]:
     """rows [C, D] as they go out, and what the clients' codec remembers."""
     plain = native(space)
+    if not space.width:   # everything stays at home
+        return Payload({"nothing": rows}, torch.zeros(len(rows), dtype=torch.int64)), mine
     if not plain:
         arrays, mine = encode.encode(rows, space, keys, mine)
         return encode.payload(arrays, space, rows.dtype), mine
@@ -73,6 +75,8 @@ def encoded(encode: Encode, rows: Tensor, space: Space, keys: Tensor, mine: Memo
 def decoded(encode: Encode, tensors: dict[str, Tensor], space: Space, dtype: torch.dtype) -> Tensor:
     """What was on the wire -> rows [C, D]."""
     plain = native(space)
+    if not space.width:
+        return tensors["nothing"]
     if not plain:
         return encode.decode(tensors, space)
     values = coded(space)
@@ -86,6 +90,8 @@ def decoded(encode: Encode, tensors: dict[str, Tensor], space: Space, dtype: tor
 def packed(encode: Encode, payload: Payload, space: Space, i: int) -> bytes:
     """The bytes of client number i of a payload: the codec's, then each native block, bit by bit."""
     plain = native(space)
+    if not space.width:
+        return b""
     names = {_key(b.name) for b in plain}
     rest = Payload({k: t for k, t in payload.tensors.items() if k not in names}, payload.bytes)
     return b"".join([encode.pack(rest, i) if rest.tensors else b"",

@@ -108,5 +108,5 @@ class Gossip(Aggregate):
                              tuple(map(str, range(count))), tuple(apart), tuple(map(tuple, pairs))),
             "consensus": View("lines", "distance to the mean model", "how far models are from their mean, on average",
                               ("distance",), (sum(apart) / count,)),
-            "variance": View("lines", "variance of weights", "the variance inside weight matrices, as a share of what "
-                             "it was on average in the models that were mixed", tuple(lines), tuple(lines.values()))}
+            "variance": View("lines", "share of the variance of weights that is left",
+                             "the variance inside weight matrices, as a share of what it was on average in the models that were mixed", tuple(lines), tuple(lines.values()))}

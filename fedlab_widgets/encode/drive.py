@@ -57,7 +57,7 @@ class Drive(Encode):
         ones = 1 - 2 * unpacked(arrays["signs"], 1, 8 * arrays["signs"].shape[1])
         for i, block in enumerate(space.blocks):
             n, size = self._pieces(block.width)
-            y = ones[:, first:first + n * size].view(-1, n, size).to(scale.dtype) * scale[:, at:at + n, None]
+            y = ones[:, first:first + n * size].view(len(ones), n, size).to(scale.dtype) * scale[:, at:at + n, None]
             flips = _flips(arrays["seed"][:, 0], i, y)
             rows.append(hadamard(y).mul_(flips).flatten(1)[:, :block.width])
             at, first = at + n, first + n * size
@@ -66,7 +66,7 @@ class Drive(Encode):
     def _turned(self, block: Tensor, keys: Tensor, i: int) -> Tensor:
         """Block number i of the rows [C, W] -> its turned pieces [C, n, size]."""
         n, size = self._pieces(block.shape[1])
-        x = torch.nn.functional.pad(block, (0, n * size - block.shape[1])).view(-1, n, size)
+        x = torch.nn.functional.pad(block, (0, n * size - block.shape[1])).view(len(block), n, size)
         return hadamard(x * _flips(keys, i, x))
 
 

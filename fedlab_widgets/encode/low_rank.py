@@ -64,8 +64,8 @@ class LowRank(Encode):
         left, right, rest, at, done = [rows[:, :0]], [rows[:, :0]], [rows[:, :0]], 0, 0
         for first, n, m in self.matrices(space):
             rest.append(rows[:, done:first])
-            whole = rows[:, first:first + n * m].reshape(-1, n, m)
-            basis = mine.own["basis"][:, at:at + m * self.rank].view(-1, m, self.rank)
+            whole = rows[:, first:first + n * m].reshape(len(rows), n, m)
+            basis = mine.own["basis"][:, at:at + m * self.rank].view(len(rows), m, self.rank)
             p = torch.linalg.qr(whole @ basis).Q
             left.append(p.flatten(1))
             right.append((whole.transpose(1, 2) @ p).flatten(1))
@@ -79,8 +79,8 @@ class LowRank(Encode):
     def decode(self, arrays, space):
         rows, left, right, rest, done = [], 0, 0, 0, 0
         for first, n, m in self.matrices(space):
-            p = arrays["left"][:, left:left + n * self.rank].view(-1, n, self.rank)
-            q = arrays["right"][:, right:right + m * self.rank].view(-1, m, self.rank)
+            p = arrays["left"][:, left:left + n * self.rank].view(len(arrays["left"]), n, self.rank)
+            q = arrays["right"][:, right:right + m * self.rank].view(len(arrays["right"]), m, self.rank)
             rows += [arrays["rest"][:, rest:rest + first - done], (p @ q.transpose(1, 2)).flatten(1)]
             left, right, rest = left + n * self.rank, right + m * self.rank, rest + first - done
             done = first + n * m

@@ -34,7 +34,8 @@ class Steer(Fairness):
     unique: float = Field(1.0, ge=0, le=1000, description="weight of unique disparity, beside the loss")
     redundant: float = Field(1.0, ge=0, le=1000, description="weight of redundant disparity")
     masked: float = Field(1.0, ge=0, le=1000, description="weight of masked disparity")
-    hold: float = Field(10.0, gt=0, le=10_000, description="how hard answers are pulled: more is steadier, and slower")
+    hold: float = Field(10.0, ge=0.001, le=10_000,
+                        description="how hard answers are pulled: more is steadier, and slower")
 
     def lacks(self, plan):
         count = len(plan.world.data.groups)

@@ -61,5 +61,6 @@ class Asynchronous(Schedule):
             return {}
         age = (cohort.round - 1 - cohort.versions).double()
         return {"staleness": View(
-            "lines", "Staleness", "How many rounds have passed since the clients of this one were sent their model.",
+            "lines", "Staleness", "How many rounds have passed since the clients of this one were sent their model; "
+            "nothing is said of rounds between two readings.",
             ("least", "median", "most"), (float(age.min()), float(age.quantile(0.5)), float(age.max())))}
