@@ -109,4 +109,5 @@ class Gossip(Aggregate):
             "consensus": View("lines", "distance to the mean model", "how far models are from their mean, on average",
                               ("distance",), (sum(apart) / count,)),
             "variance": View("lines", "share of the variance of weights that is left",
-                             "the variance inside weight matrices, as a share of what it was on average in the models that were mixed", tuple(lines), tuple(lines.values()))}
+                             "the variance inside weight matrices, as a share of what it was on average in the models "
+                             "that were mixed", tuple(lines), tuple(lines.values()))}
