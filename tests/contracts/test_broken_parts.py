@@ -229,7 +229,7 @@ def test_a_sampler_that_misstates_its_rate(broken_by):
         draw: positions [m]. Raises nothing. Source: this test.
         """
 
-        def draw(self, eligible, key):
+        def draw(self, eligible, round, key):
             return torch.arange(0, eligible, 2)
 
         def rate(self, eligible):

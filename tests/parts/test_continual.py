@@ -114,6 +114,7 @@ def price(T, repeats):
     return float((max_sum_recomputed(top, 0.5, keys(repeats)) - top).abs().amax(1).mean())
 
 
+@pytest.mark.slow
 def test_the_largest_of_several_sums_costs_a_cube_root():
     """Experiment B. The error is r + a sqrt(T / r) at r = (a/2)^(2/3) T^(1/3): a slope of 1/3, and a little more: the
     largest noise of more releases is larger. A single counter pays a logarithm: h = floor(log2 T) + 1 nodes, half of

@@ -246,7 +246,7 @@ def test_views_of_a_round():
     plan = plan_of()
     state, _ = next_of(plan, begin(plan))
     views = plan.experiment.server.shows(plan, state, None)
-    assert views["overlap"].labels == ("net.1.weight", "net.3.weight") and views["overlap"].kind == "lines"
+    assert views["overlap"].labels == ("1.weight", "3.weight") and views["overlap"].kind == "lines"
     assert all(0.5 < v <= 1 for v in views["overlap"].values) and all(0 < v < 1 for v in views["agreement"].values)
 
 
