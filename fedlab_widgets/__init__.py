@@ -11,6 +11,7 @@
      |   - - - - - - - - - the wire - - - - - - - - - - - - - - - - -
      |   decode            payloads -> rows                         [C, D]
      |   attack            what liars sent instead                  [C, D]
+     |   local.replay      seeds and scalars become rows again      [C, D]
      |   privatise.bound   bound each row ……………… and noise          [C, D] … on the sum
      |   aggregate         rows to one row, or rows to rows         [D] or [C, D]
      |   server            the new model                            [P]
@@ -43,6 +44,7 @@ from . import (
     fairness,
     local,
     nets,
+    oracle,
     partition,
     personalise,
     privatise,
@@ -59,13 +61,14 @@ from .contracts import check_part
 from .correct import *  # noqa: F403
 from .distribute import *  # noqa: F403
 from .encode import *  # noqa: F403
-from .evaluate import Accuracy, Decomposition, Gaps, decompose
+from .evaluate import Accuracy, Decomposition, Gaps, Writing, decompose
 from .evaluate.backdoor import attack_success
 from .evaluate.canonical import canonical
 from .executors import OneByOne, Stacked
 from .fairness import *  # noqa: F403
 from .local import *  # noqa: F403
 from .nets import *  # noqa: F403
+from .oracle import *  # noqa: F403
 from .part import BadInput, catalogue, part
 from .partition import *  # noqa: F403
 from .personalise import *  # noqa: F403
@@ -119,10 +122,10 @@ __all__ = [
     "Accuracy", "Aggregate", "Attack", "BadInput", "Classification", "Correct", "Decomposition", "Distribute", "Encode",
     "Evaluate", "Evaluation", "Experiment", "Fairness", "Gaps", "Lab", "LimitsPanel", "Local", "Net", "OneByOne",
     "Partition", "Personalise", "Privatise", "Ray", "Run", "Sampler", "Schedule", "Server", "Stacked", "SweepPanel",
-    "Task", "WhatIf",
+    "Task", "WhatIf", "Writing",
     "accuracy_per_megabyte", "attack_success", "audit", "canonical", "catalogue", "check_part", "decompose", "frontier",
     "limits", "open_run", "part", "recipe", "run", "stream", "sweep", "write",
     *aggregate.__all__, *attack.__all__, *correct.__all__, *distribute.__all__, *encode.__all__, *fairness.__all__,
-    *local.__all__, *nets.__all__, *partition.__all__, *personalise.__all__, *privatise.__all__, *schedule.__all__,
-    *server.__all__, *tasks.__all__, *topology.__all__,
+    *local.__all__, *nets.__all__, *oracle.__all__, *partition.__all__, *personalise.__all__, *privatise.__all__,
+    *schedule.__all__, *server.__all__, *tasks.__all__, *topology.__all__,
 ]

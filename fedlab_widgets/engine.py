@@ -2,7 +2,7 @@
 
     schedule -> (fairness: what clients are asked and told first) ->
     distribute -> local (correct …), personalise -> privatise.client -> encode       the client half, in an executor
-    decode -> attack -> privatise.bound -> aggregate (+ noise on the sum) -> server  the server half
+    decode -> attack -> local.replay -> privatise.bound -> aggregate (+ noise on the sum) -> server  the server half
     evaluate -> events
 
 The halves are in `phases.py`. `rounds` is a generator: it yields events and calls nobody back. Beside each event comes
@@ -24,9 +24,10 @@ from . import wire
 from .evaluate.measure import measure, readings, slow_readings, started
 from .events import Event, Failed, RoundEnded, Shown, Stopped, Warned
 from .executors import Executor, TooBig
+from .layout import Columns
 from .part import parts_in
-from .phases import Sent, asked_first, blocks_of, client_half, come_back, moved, sent_back, server_half
-from .plan import Plan, downlink
+from .phases import Sent, asked_first, blocks_of, client_half, come_back, moved, sent_back, server_half, stay
+from .plan import Plan, told
 from .spec import Experiment
 from .types import Cohort, Combined, Interrupted, Memory, State, Stop, never
 
@@ -39,11 +40,13 @@ def advance(plan: Plan, state: State, executor: Executor, stop: Stop) -> tuple[S
     cohort, clock = e.schedule.next(world, state)
     cohort = admitted(cohort, state)
     sent: list[Sent] = []
+    travels = e.local.travels(world, state)
+    down = e.distribute.downloads(plan, state, cohort) + cohort.invited * told(plan, state)   # as they know it now
 
     def rows() -> Iterator[Tensor]:
         for came in executor.map(partial(client_half, executor.path(plan), state, stop), cohort):
             sent.append(replace(came, payload=replace(came.payload, tensors={})))   # what was on the wire may go
-            yield wire.decoded(e.encode, came.payload.tensors, plan.space, world.dtype)
+            yield wire.decoded(e.encode, came.payload.tensors, plan.space, world.dtype, travels)
 
     try:
         cohort, asked = asked_first(plan, state, executor, stop, cohort)
@@ -59,7 +62,8 @@ def advance(plan: Plan, state: State, executor: Executor, stop: Stop) -> tuple[S
     if combined is not None:
         events += [Warned(cohort.round, note) for note in [e.aggregate.warning(len(cohort))] if note]
         due = _commit(plan, due, sent, cohort, combined,
-                      {"aggregate": learnt, "fairness": asked.learnt, "privatise": private})
+                      {"aggregate": learnt, "fairness": asked.learnt, "privatise": private},
+                      travels if e.local.in_turn else None)
     if cohort.round % e.evaluate.every == 0 or cohort.round == e.rounds:
         views = {name: view for part in parts_in(e) for name, view in part.shows(plan, due, cohort).items()}
         events += [Shown(cohort.round, {name: view.plain() for name, view in views.items()})] if views else []
@@ -68,7 +72,7 @@ def advance(plan: Plan, state: State, executor: Executor, stop: Stop) -> tuple[S
     events.append(RoundEnded(
         cohort.round, cohort.time, due.trips, time.perf_counter() - began,
         bytes_up=int((up if links is None else up * links).sum()) + asked.up,
-        bytes_down=cohort.invited * downlink(plan, state) + asked.down + sent_back(plan, combined, len(cohort)),
+        bytes_down=down + asked.down + sent_back(plan, combined, len(cohort)),
         epsilon=plan.ledger and plan.ledger.so_far(cohort.round, e.rounds),
         train_loss=float(losses.double().mean()) if losses is not None and len(losses) else None,
         update_norm=None if combined is None else moved(plan, combined, state),
@@ -86,22 +90,22 @@ def admitted(cohort: Cohort, state: State) -> Cohort:
 
 
 def _commit(plan: Plan, state: State, sent: list[Sent], cohort: Cohort, combined: Combined,
-            learnt: dict[str, Memory]) -> State:
+            learnt: dict[str, Memory], moves: Columns | None) -> State:
     """Write what clients keep, fold what they share, move the model. Raises FloatingPointError if it is not finite."""
     e, world, value = plan.experiment, plan.world, blocks_of(plan, combined, state)
     share = e.aggregate.stands_for(len(cohort), plan.expected) / world.clients
     settled = e.local.settle(world, value, state.memory["local"], share)
-    model, server = e.server.step(world, state, settled, state.memory["server"])
+    model, server = stay(plan, state, moves, *e.server.step(world, state, settled, state.memory["server"]))
     local = e.local.fold(world, value, state.memory["local"], share)
     back = come_back(plan, state, cohort.ids, combined)
-    own, heard = e.distribute.after(world, state, cohort.ids, model, back, local.sent)
+    up = torch.cat([s.payload.bytes for s in sent]) if sent else cohort.ids[:0]
+    own, heard = e.distribute.after(world, state, cohort.ids, model, back, local.sent, up)
+    learnt = learnt | {"distribute": heard}
     if not all(bool(torch.isfinite(rows).all()) for rows in
                (model, *(rows for rows in (own, *(s.kept for s in sent)) if rows is not None))):
         raise FloatingPointError
     if own is not None:
         state.own.scatter(cohort.ids, own)
-    for name, rows in heard.items():
-        state.memory["distribute"].own[name].scatter(cohort.ids, rows)
     at = 0
     for s in sent:   # chunk by chunk: joined, they would stand in memory twice
         ids = cohort.ids[at:at + len(s.loss)]

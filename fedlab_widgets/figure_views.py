@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from html import escape
+from textwrap import wrap
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from .figures import BLUE, CARD, GREEN, INK, ORANGE, PURPLE, SKY, SOFT, VERMILLION, YELLOW, _blank, _ends
-from .widgets.view_words import Reading, extremes, number, over_rounds, short, without_itself
+from .widgets.view_words import Reading, extremes, number, over_rounds, samples, short, without_itself
 
 FEW = 8     # lines that are coloured and named; of more, only the extremes
 PAINTS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, SOFT, YELLOW)
@@ -29,7 +31,8 @@ def view_figure(read: Sequence[Reading]) -> go.Figure:
 
 def view_data(read: Sequence[Reading]) -> pd.DataFrame:
     """The numbers of `view_figure`. Lines: round, a column a label. Matrix: label, a column a label. Graph: node,
-    value, linked (names of the nodes it shares a link with). Tree: level, first, last, counts."""
+    value, linked (names of the nodes it shares a link with). Tree: level, first, last, counts. Text: round,
+    label, text."""
     view = read[-1][1]
     names = list(map(str, view.labels))
     if view.kind == "lines":
@@ -46,6 +49,9 @@ def view_data(read: Sequence[Reading]) -> pd.DataFrame:
         return pd.DataFrame({"node": nodes, "value": _values(view, len(nodes)),
                              "linked": [", ".join(nodes[b] for a, b in sorted(pairs) if a == i)
                                         for i in range(len(nodes))]})
+    if view.kind == "text":
+        return pd.DataFrame([(round, *pair) for round, each in read for pair in each.values],
+                            columns=["round", "label", "text"])
     return pd.DataFrame(view.values, columns=["level", "first", "last", "counts"])
 
 
@@ -117,16 +123,18 @@ def _graph(read):
 
 def _tree(read):
     round, view = read[-1]
-    fig = _blank("rounds", "level")
+    unit = view.labels[0] if view.labels else "rounds"   # of what the tree's leaves are
+    fig = _blank(unit, "level")
     for on, name, look in ((True, "counts now", {"color": BLUE, "line": {"color": INK, "width": 1}}),
                            (False, "does not", {"color": CARD, "line": {"color": SOFT, "width": 1}})):
         some = [node for node in view.values if bool(node[3]) == on]
         fig.add_bar(y=[level for level, *_ in some], x=[last - first + 0.9 for _, first, last, _ in some], name=name,
                     base=[first - 0.45 for _, first, *_ in some], orientation="h", marker=look, width=0.8,
                     customdata=[[first, last] for _, first, last, _ in some],
-                    hovertemplate="rounds %{customdata[0]} to %{customdata[1]}<extra></extra>")
-    fig.add_vline(x=round + 0.5, line={"color": VERMILLION, "width": 1.5, "dash": "4px,3px"}, annotation_text="now",
-                  annotation_position="top left")
+                    hovertemplate=unit + " %{customdata[0]} to %{customdata[1]}<extra></extra>")
+    if not view.labels:
+        fig.add_vline(x=round + 0.5, line={"color": VERMILLION, "width": 1.5, "dash": "4px,3px"},
+                      annotation_text="now", annotation_position="top left")
     fig.update_layout(barmode="overlay", height=120 + 34 * len({level for level, *_ in view.values}), margin_t=24)
     fig.update_xaxes(range=[0.4, max(last for _, _, last, _ in view.values) + 0.6])
     return fig.update_yaxes(dtick=1, showgrid=False)
@@ -136,4 +144,15 @@ def _values(view, nodes: int) -> list:
     return [view.values[i] if i < len(view.values) else None for i in range(nodes)]
 
 
-FIGURES = {"lines": _lines, "matrix": _matrix, "graph": _graph, "tree": _tree}
+def _text(read):
+    fig = go.Figure(layout={"xaxis": {"visible": False}, "yaxis": {"visible": False},
+                            "margin": {"l": 8, "r": 8, "t": 8, "b": 8}})
+    lines = [line for label, text in samples(read)
+             for line in (f"<b>{escape(label)}</b>", *(escape(row) for piece in text.split("\n")
+                                                      for row in (wrap(piece, 76) or [""])), "")]
+    return fig.add_annotation(text="<br>".join(lines), x=0, y=1, xref="paper", yref="paper", xanchor="left",
+                              yanchor="top", align="left", showarrow=False,
+                              font={"size": 12, "color": INK}).update_layout(height=24 + 18 * len(lines))
+
+
+FIGURES = {"text": _text, "lines": _lines, "matrix": _matrix, "graph": _graph, "tree": _tree}

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from tempfile import gettempdir
 
 import torch
 
-from . import room, table, wire
+from . import room, table
 from .engine import SLOW_READINGS, client_half
 from .evaluate.measure import measure, readings, slow_readings
 from .executors import Executor, fitting
 from .phases import asked_first
-from .plan import Plan, begin, downlink, prepare, questions
+from .plan import Plan, begin, prepare, questions, told, uplink
 from .session import one_thread
+from .slots import Local
 from .spec import Experiment
 from .types import Interrupted, State, never, payload_bytes
 from .wording import size, span
@@ -80,20 +81,39 @@ def forecast(e: Experiment, device: str | None = None) -> Forecast:
         room.for_run(plan, executor)
         reports = e.schedule.rate(world.clients) * len(e.schedule.eligible(world.clients))
         seconds = e.rounds * _training(plan, state, executor, reports) + _reading(plan, state)
-    asked, told = questions(plan)
+    asked, answered = questions(plan)
     back = e.aggregate.sends_back(world)
     most = payload_bytes(world.sent.width, world.dtype) if back is None else back
-    up = e.rounds * reports * (wire.price(e.encode, plan.space, world.dtype) * _links(plan) + asked)
-    down = e.rounds * (e.schedule.asked(world.clients) * downlink(plan, state) + reports * (told + most))
+    up = e.rounds * reports * (_each(plan, state) * _links(plan) + asked)
+    model = _model(plan, state) + told(plan, state)
+    down = e.rounds * (e.schedule.asked(world.clients) * model + reports * (answered + most))
     ledger, tables = plan.ledger, room.tables_of(state)
     expected, largest = room.touched(e, world.clients)
     return Forecast(e.rounds, round(up), round(down), ledger and ledger.epsilon(e.rounds), ledger and ledger.delta,
                     _memory(plan, tables, largest, reports, executor.chunk), seconds,
-                    e.schedule.certain and back is not None,
+                    all(p.certain for p in (e.schedule, e.distribute, e.encode)) and back is not None and (
+                        e.local.in_turn or type(e.local).travels is Local.travels),
                     ledger and ledger.relation, ledger and ledger.noise_multiplier,
                     round(expected * sum(t.width for t in tables)), largest * sum(t.width for t in tables),
                     gettempdir() if any(largest * t.width > table.HELD for t in tables) else None,
                     *([e.privatise.covers] if e.privatise is not None else [Forecast.covers]), e.local.own_account)
+
+
+def _each(plan: Plan, state: State) -> float:
+    """Bytes that a client sends in the mean of the rounds."""
+    e = plan.experiment
+    rounds = e.rounds if type(e.local).travels is not Local.travels else 1
+    return sum(uplink(plan, replace(state, round=r)) for r in range(rounds)) / rounds
+
+
+def _model(plan: Plan, state: State) -> float:
+    """Bytes of model that a client downloads in the mean of the rounds: what is known of it beforehand."""
+    e, world = plan.experiment, plan.world
+    if not e.local.in_turn:
+        return e.distribute.price(world)
+    cohort = e.schedule.next(world, state)[0]
+    return sum(e.distribute.downloads(plan, replace(state, round=r), cohort) for r in range(e.rounds)) / (
+        e.rounds * max(cohort.invited, 1))
 
 
 def _links(plan: Plan) -> float:

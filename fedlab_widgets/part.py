@@ -122,6 +122,10 @@ class Part(Spec):
         """Live readings after a round, by name: what is worth seeing of what the part remembers."""
         return {}
 
+    def figures(self, plan, state) -> dict[str, float]:
+        """Figures of its own for the history, by name, when a round is read."""
+        return {}
+
     def remarks(self, plan) -> Iterable[str]:
         """What a reader should know before the run, in sentences."""
         return ()

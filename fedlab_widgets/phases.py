@@ -17,6 +17,7 @@ from torch import Tensor
 from . import wire
 from .executors import Executor
 from .folding import blocks
+from .layout import Columns
 from .plan import Plan, questions
 from .types import Cohort, Combined, Interrupted, Memory, Payload, State, Stop
 
@@ -87,7 +88,7 @@ def client_half(plan: Plan, state: State, stop: Stop, cohort: Cohort) -> Sent:
     if e.privatise is not None:
         rows = e.privatise.client(rows, world.keys("local noise", cohort.round, ids), plan.ledger)
     payload, codec = wire.encoded(e.encode, rows, plan.space, world.keys("encode", cohort.round, ids),
-                                  state.memory["encode"].at_clients(ids))
+                                  state.memory["encode"].at_clients(ids), e.local.travels(world, state))
     own = {"local": trained.own}
     if e.personalise is not None:
         own["personalise"] = e.personalise.learn(world, e.local, start, trained.end, cohort,
@@ -98,8 +99,8 @@ def client_half(plan: Plan, state: State, stop: Stop, cohort: Cohort) -> Sent:
 
 def server_half(plan: Plan, state: State, rows: Iterator[Tensor],
                 cohort: Cohort) -> tuple[Combined | None, Memory, Memory]:
-    """Lie, bound, fold, noise: what is combined, or None when nobody came and no noise is due; what the aggregator
-    (rows of the cohort) and the mechanism of privacy remember.
+    """Lie, replay, bound, fold, noise: what is combined, or None when nobody came and no noise is due; what the
+    aggregator (rows of the cohort) and the mechanism of privacy remember.
 
     Decoded rows come a chunk at a time and go as they are folded, so that a mean never holds them all.
     """
@@ -113,12 +114,13 @@ def server_half(plan: Plan, state: State, rows: Iterator[Tensor],
     for block in blocks(rows):
         some = cohort[at:at + len(block)]
         at += len(block)
+        block = e.local.replay(world, block, some, state.memory["local"])
         if e.privatise is not None:
             counted = counted + e.privatise.count(block, private).sum()
             block = e.privatise.bound(block, private)
         total = e.aggregate.fold(total, _as_meant(plan, state, block, some), weights[at - len(block):at])
     if e.privatise is not None and e.privatise.central:   # an empty round releases noise only
-        total = torch.zeros(plan.space.width, dtype=world.dtype, device=world.device) if total is None else total
+        total = torch.zeros(plan.meant.width, dtype=world.dtype, device=world.device) if total is None else total
         total, private = e.privatise.noise(total, plan.ledger, e.aggregate.sensitivity,
                                            world.keys("privacy noise", cohort.round, 0), private)
         private = e.privatise.learn(counted, plan.ledger, world.keys("count noise", cohort.round, 0), private)
@@ -131,7 +133,7 @@ def server_half(plan: Plan, state: State, rows: Iterator[Tensor],
 def _as_meant(plan: Plan, state: State, rows: Tensor, some: Cohort) -> Tensor:
     """Rows as the aggregate is to read them: whole models where it mixes these; and what a client sends beside its
     update counts once, however much the schedule makes of the update."""
-    e, world, width = plan.experiment, plan.world, plan.space.blocks[0].width
+    e, world, width = plan.experiment, plan.world, plan.meant.blocks[0].width
     if e.aggregate.of_models:
         known = state.memory["aggregate"].own.get("public")
         known = (world.sent.take(e.distribute.start(world, state, some.ids)) if known is None
@@ -159,9 +161,21 @@ def sent_back(plan: Plan, combined: Combined | None, count: int) -> int:
     return int(combined.down.sum()) if combined.down is not None else count * each
 
 
+def stay(plan: Plan, state: State, moved: Columns | None, model: Tensor, server: Memory) -> tuple[Tensor, Memory]:
+    """The new model [P], and what the server remembers, of which only the columns `moved` [D] are new."""
+    if moved is None:
+        return model, server
+    world = plan.world
+    new = moved.put(torch.ones(moved.width, dtype=torch.bool, device=world.device))
+    news = {t.numel(): t for t in (new, world.sent.put(new))}
+    shared = {name: torch.where(news[t.numel()], t, state.memory["server"].shared[name]) if t.numel() in news else t
+              for name, t in server.shared.items()}
+    return torch.where(news[model.numel()], model, state.model), replace(server, shared=shared)
+
+
 def blocks_of(plan: Plan, combined: Combined, state: State) -> dict[str, Tensor]:
     """The combined blocks, of which "update" is the way from the model of all, also where whole models were mixed."""
-    value = plan.space.split(combined.value)
+    value = plan.meant.split(combined.value)
     if plan.experiment.aggregate.of_models:
         value = value | {"update": value["update"] - plan.world.sent.take(state.model)}
     return value

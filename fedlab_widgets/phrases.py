@@ -13,6 +13,7 @@ from . import (
     fairness,
     local,
     nets,
+    oracle,
     partition,
     personalise,
     privatise,
@@ -94,6 +95,16 @@ def _sgd(p):
             + (f", with {listed(more)}" if more else ""))
 
 
+def _adamw(p):
+    rows = f"batches of {p.batch:,}" if p.batch else "all rows of the client in a batch"
+    fall = {"linear": ", falling linearly", "cosine": ", falling along a cosine"}.get(p.schedule, "")
+    fall += f" to {p.lr_end:g} of it in the last round" if fall else ""
+    more = [f"weight decay {p.weight_decay:g}"] if p.weight_decay else []
+    more += [f"gradients clipped to length {p.clip:g}"] if p.clip else []
+    return (f"{p.steps} step{'s' * (p.steps != 1)} of AdamW on {rows}, with a step size of {p.lr:g}{fall}"
+            + (f" and {listed(more)}" if more else ""))
+
+
 def _mean(p):
     by = {"samples": "by training rows", "uniform": "equally", "capped": f"by training rows up to {p.cap:,}"}[p.weights]
     over = ", divided by the sum of weights expected of a round" if p.denominator == "expected" else ""
@@ -125,6 +136,13 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
         f"{p.rows:,} points drawn from two Gaussians, to predict from which one (after the synthetic set of Hamman & "
         f"Dutta, ICLR 2024); the sensitive attribute, equal to the label with chance {p.agree:g}, was withheld from "
         "the model"),
+    tasks.LinearBandit: lambda p: (
+        f"a linear bandit: {p.silos:,} silos of {p.users:,} users, each with {p.arms:,} arms of {p.dimension} "
+        f"features, and rewards with noise of deviation {p.noise:g}"),
+    tasks.Items: lambda p: (
+        f"drawn items of {p.bits} bits, held by {sum(p.users):,} users of {len(p.users)} parties: {p.common:,} common "
+        f"to all ({100 * p.common_share:g} % of users), {p.local:,} of each party's own ({100 * p.local_share:g} %) "
+        f"and {p.rare:,} rare ones"),
     tasks.Mnist: lambda p: "MNIST (LeCun, Cortes & Burges) with its official split",
     tasks.Digits: lambda p: "the 8 × 8 digits of scikit-learn (Alpaydin & Kaynak 1998)",
     tasks.Austen: lambda p: (
@@ -132,6 +150,9 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
         "tenth of every chapter was the test set"),
     tasks.Arrays: lambda p: f"our own data “{p.title}” ({' × '.join(map(str, p.shape))}, SHA-256 {p.sha256[:12]}…)",
     nets.MLP: _mlp,
+    nets.LinearStatistics: lambda p: "the sums of least squares, read as the mean reward of each arm",
+    nets.WarmStart: lambda p: (f"{said(p.of)}, trained beforehand by {p.steps:,} steps of SGD (step size {p.lr:g}, "
+                               f"batches of {p.batch:,}) on {p.rows:,} pooled rows taken for public"),
     nets.Xavier: lambda p: f"{said(p.of)}, with first weights as in Glorot & Bengio (AISTATS 2010)",
     nets.Logistic: lambda p: "multinomial logistic regression",
     nets.CNN: lambda p: (f"a convolutional net (5 × 5 convolutions with {p.channels} and {2 * p.channels} channels, "
@@ -140,6 +161,7 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
     nets.CharTransformer: lambda p: (
         f"a transformer decoder of {p.layers} block{'s' * (p.layers != 1)} with {p.heads} "
         f"head{'s' * (p.heads != 1)}, width {p.width}, LayerNorm before each step and learned places"),
+    nets.PrefixTree: lambda p: f"a list of at most {p.width:,} prefixes",
     nets.SuperMask: lambda p: (f"{said(p.of)}, without biases, with fixed random weights of which the {100 * p.keep:g} "
                                "% with the highest scores in each layer were used (edge-popup, Ramanujan et al., CVPR "
                                "2020)"),
@@ -172,6 +194,9 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
                                  + (f", but at most {p.cap:,} of them" if p.cap else "")),
     schedule.InTurn: lambda p: (f"at most {p.size:,} clients took part, in a fixed order, so that nobody came again "
                                 "before all others had"),
+    schedule.ComeAndGo: lambda p: (f"all clients that were there took part; of every {p.period:,} rounds a share of "
+                                   f"{p.late:g} of them joined in round {p.join:,}, and a share of {p.early:g} left "
+                                   f"after round {p.leave:,}"),
     schedule.Lockstep: _lockstep,
     schedule.FixedTick: lambda p: (
         f"the server took in, every {p.every:g} of the time that the slowest ordinary client takes, whatever work had "
@@ -179,11 +204,17 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
     schedule.Buffer: lambda p: (
         f"the server took in {'each report as it came' if p.size == 1 else f'the next {p.size:,} reports'}{_late(p)}"),
     distribute.Broadcast: lambda p: "clients started from the global model",
+    distribute.Changes: lambda p: "clients were sent what had changed of the global model",
     distribute.KeepLayers: _kept,
     distribute.OwnModels: lambda p: ("clients started from models of their own"
                                      + (", each drawn anew" if p.begin == "independent" else "")),
     distribute.LastSent: lambda p: "clients started from the model that they were last sent",
+    distribute.Rebuilt: lambda p: ("clients rebuilt the global model from the first one"
+                                   + ("" if p.known else ", which they were sent once,") + " and the numbers of shared "
+                                   "directions that they were sent"),
     distribute.Order: lambda p: "clients started from the global scores, of which they were sent the order alone",
+    distribute.Relayed: lambda p: ("clients rebuilt the global model from the messages of the others that they had not "
+                                   "heard, or were sent the model where that was shorter,"),
     fairness.ParityPenalty: lambda p: (f"clients added {p.weight:g} times the squared gap between the mean answers of "
                                        "their groups to the loss of each batch"),
     fairness.Reweigh: lambda p: ("rows counted P(group) P(label) / P(group, label), by the shares of "
@@ -193,6 +224,14 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
                                      f"beta = {p.beta:g} (after FairFed, Ezzeldin et al., AAAI 2023)"),
     fairness.Steer: _steer,
     local.SGD: _sgd,
+    local.AdamW: lambda p: (
+        f"{_adamw(p)}, with moments that " + ("every client kept from round to round" if p.keep else
+                                              "began anew in every round")
+        + " (DiLoCo, Douillard et al., arXiv 2311.08105)"),
+    local.Streaming: lambda p: (
+        f"{_adamw(p)}, on weights of their own; of these one of {p.fragments} fragment{'s' * (p.fragments > 1)} was "
+        f"sent in each round in turn, and came back {p.overlap} step{'s' * (p.overlap != 1)} into the next round, to "
+        f"be mixed with {p.mix:g} of the client's copy (Streaming DiLoCo, Douillard et al., arXiv 2501.18512)"),
     local.PrivateSGD: lambda p: (
         (f"{p.epochs} epoch" if p.epochs else f"{p.steps} step") + "s" * ((p.epochs or p.steps) != 1)
         + f" of DP-SGD (Abadi et al., CCS 2016) on Poisson lots of {p.batch:,} expected, with a step size of {p.lr:g}, "
@@ -202,8 +241,23 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
         f"{p.epochs} that moved the others alone (after FedRep, Collins et al., ICML 2021), on "
         + (f"batches of {p.batch:,}" if p.batch else "all rows of the client in a batch")
         + f", with a step size of {p.lr:g}" + (f" and momentum {p.momentum:g}" if p.momentum else "")),
+    local.LinUCB: lambda p: (
+        f"LinUCB on batches of {p.batch:,} users, whose sums were synchronised by a distributed binary tree (Zhou & "
+        "Chowdhury, ICLR 2024)" + ({"silo": ", with silo-level local noise", "shuffle": ", with noise amplified by "
+        "shuffling", "vector sum": ", by vector sums behind a shuffler"}[p.privacy] + f" for epsilon = {p.epsilon:g} "
+        f"and delta = {p.delta:g} by the published formula" if p.privacy != "none" else "")),
     local.RankSGD: lambda p: (f"{_sgd(p._sgd)}, that moved scores of weights; clients sent the order of these in each "
                               "layer (FRL, Mozaffari et al., USENIX Security 2023)"),
+    local.ForwardGradients: lambda p: (
+        f"{p.count} slopes of the loss a client, each along a random direction and on {p.batch:,} rows, measured "
+        f"{p.epsilon:g} to either side, with a step size of {p.lr:g} (after Zelikman et al. 2023, arXiv 2306.10015)"),
+    local.SeededSteps: lambda p: (
+        f"{p.steps:,} steps without gradients on "
+        + (f"batches of {p.batch:,}" if p.batch else "all rows of the client in a batch")
+        + f", each along one of {p.directions:,} random directions that all share, by the slope between two losses "
+        f"{p.epsilon:g} to either side times {p.lr:g}; sums of slopes by direction were sent (FedKSeed"
+        + ("-Pro, directions drawn by their past slopes" if p.adaptive else "") + ", Qin et al., ICML 2024)"
+        + (f"; steps whose losses differed by more than {p.skip:g} were skipped" if p.skip else "")),
     local.LeastLoss: lambda p: (
         f"{p.epochs} epoch{'s' * (p.epochs != 1)} of SGD on the branch with the least loss on the client's rows (IFCA, "
         "Ghosh et al., NeurIPS 2020), on "
@@ -227,6 +281,9 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
     encode.Update: lambda p: "updates were sent uncompressed",
     encode.TopK: lambda p: (f"of each update the largest {100 * p.fraction:g} % of the entries were sent"
                             + (", with error feedback" if p.feedback else "") + " (after Stich et al., NeurIPS 2018)"),
+    encode.Float4: lambda p: (f"updates were sent as floats of four bits ({p.format.upper()}), with a scale for every "
+                              f"{p.block:,} entries, rounded "
+                              + ("at random" if p.rounding == "random" else "to the nearest")),
     encode.Float16: lambda p: f"updates were sent in {p.format}",
     encode.Quantise: lambda p: (f"updates were rounded at random to {2 * p.levels + 1:,} levels of the length of each "
                                 f"{p.bucket:,} entries (QSGD, Alistarh et al., NeurIPS 2017)"),
@@ -239,9 +296,13 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
     encode.Drive: lambda p: ("updates were turned by random Hadamard rotations of at most "
                              f"{1 << p.log2_piece:,} entries and sent as one bit a coordinate and a scale (after "
                              "DRIVE, Vargaftik et al., NeurIPS 2021)"),
+    encode.SeededProjection: lambda p: (f"updates were sent as {p.count:,} coefficients of random directions that "
+                                        "follow from a seed (Ferret, Shu et al., ICML 2025)"),
+    encode.LogByte: lambda p: "numbers were sent as one byte each, a sign and seven bits of the logarithm of the size",
     encode.LowRank: lambda p: (f"the updates of weight matrices were sent as products of rank {p.rank}"
                                + (", with error feedback" if p.feedback else "")
                                + ", each client's for itself (after PowerSGD, Vogels et al., NeurIPS 2019)"),
+    encode.Nonzero: lambda p: "of each update the entries other than 0 were sent, or all where that was shorter",
     encode.OneBranch: lambda p: "of each update the branch that was trained and its number were sent",
     aggregate.Mean: _mean,
     aggregate.Median: lambda p: "the server took the median of every coordinate (Yin et al., ICML 2018)",
@@ -284,6 +345,17 @@ PHRASES: dict[type[Part], Callable[[Part], str]] = {
            ", with the weights of every layer brought back to the variance of " + {
                "all": "what was mixed", "others": "its neighbours'", "self": "its own"}[p.variance]
            + " (after Tian et al., 2024, arXiv 2404.04616)")),
+    aggregate.SumByItem: lambda p: "the server added the estimates of parties item by item",
+    distribute.Survivors: lambda p: "parties were sent the prefixes that had been kept",
+    local.PrefixExtension: lambda p: (
+        f"a search for frequent items, in which every user reported once how its item begins ({said(p.oracle)}, local "
+        f"epsilon = {p.epsilon:g}); prefixes grew by {p.step} bits a round, in the first {p.shared} rounds on one "
+        f"list for all parties, and those were kept whose estimate exceeded {p.tau:g} standard deviations, at least "
+        f"{p.k} (after Zhang, Ye & Hu, SIGMOD 2025)"),
+    oracle.GRR: lambda p: "generalised randomised response",
+    oracle.OUE: lambda p: "optimised unary encoding (Wang et al., USENIX Security 2017)",
+    oracle.OLH: lambda p: "optimised local hashing (Wang et al., USENIX Security 2017)",
+    oracle.LeastVariance: lambda p: f"randomised response among few candidates, else {said(p.wide)}",
     topology.Ring: lambda p: f"clients stood in a ring, linked to {p.reach:,} on each side",
     topology.Regular: lambda p: f"clients were linked at random, each to {p.degree:,} others, the same in all rounds",
     topology.Complete: lambda p: "every client was linked to every other",

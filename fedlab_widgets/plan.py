@@ -20,7 +20,8 @@ class Plan:
 
     experiment: Experiment
     world: World
-    space: Space
+    space: Space              # rows as they are sent …
+    meant: Space              # … and as they are combined
     ledger: object | None     # privatise.accountant.Ledger
     expected: float           # the sum of aggregation weights a round should bring
     liars: Tensor             # ids, ascending
@@ -49,9 +50,10 @@ def prepare(experiment: Experiment, world: World) -> Plan:
     eligible = e.schedule.eligible(N)
     if eligible[-1] >= N:
         raise BadInput(f"schedule.clients = {eligible[-1]} is no client: ids go from 0 to {N - 1}")
-    space = e.local.gives(world)
+    space, meant = e.local.gives(world), e.local.meant(world)
     for part in filter(None, (e.encode, e.attack, e.privatise, e.aggregate, e.server)):
-        kinds = {"encode": wire.coded(space).kinds, "server": {space.blocks[0].kind}}.get(part.slot, space.kinds)
+        kinds = {"encode": wire.coded(space).kinds, "attack": space.kinds,
+                 "server": {meant.blocks[0].kind}}.get(part.slot, meant.kinds)
         if not kinds <= part.takes:
             raise BadInput(f"{part.slot} = {part.name} takes {', '.join(sorted(part.takes))}, and local = "
                            f"{e.local.name} sends {', '.join(sorted(kinds))}; choose another {part.slot}")
@@ -61,8 +63,8 @@ def prepare(experiment: Experiment, world: World) -> Plan:
     ledger = e.privatise and e.privatise.ledger(e.schedule.sampling(N), len(eligible), e.rounds)
     panel = seeds.subset(world.keys("panel", 0, 0), N, min(e.evaluate.clients, N))
     expected = e.schedule.expected(world, e.aggregate)
-    notes = () if ledger is None else tuple(e.privatise.notes(ledger, len(eligible), space.width, expected))
-    plan = Plan(e, world, space, ledger, expected, liars(e.attack, N, world.seed), panel, notes)
+    notes = () if ledger is None else tuple(e.privatise.notes(ledger, len(eligible), meant.width, expected))
+    plan = Plan(e, world, space, meant, ledger, expected, liars(e.attack, N, world.seed), panel, notes)
     for lack in (lack for part in parts_in(e) for lack in part.lacks(plan)):
         raise BadInput(lack)
     return replace(plan, notes=(*notes, *(remark for part in parts_in(e) for remark in part.remarks(plan))))
@@ -84,9 +86,9 @@ def begin(plan: Plan) -> State:
     e, world = plan.experiment, plan.world
     model = world.layout.flatten(world.net, world.dtype, world.device)
     memory = {"local": e.local.init(world), "encode": e.encode.init(world, wire.coded(plan.space)),
-              "aggregate": e.aggregate.init(world, plan.space), "server": e.server.init(world), "fairness": Memory(),
+              "aggregate": e.aggregate.init(world, plan.meant), "server": e.server.init(world), "fairness": Memory(),
               "privatise": Memory() if e.privatise is None else e.privatise.init(world, coming(e, world),
-                                                                                 plan.space.width),
+                                                                                 plan.meant.width),
               "schedule": e.schedule.init(world)}
     memory["distribute"] = e.distribute.init(world, memory["local"].sent)
     memory["personalise"] = Memory() if e.personalise is None else e.personalise.init(world)
@@ -130,7 +132,13 @@ def questions(plan: Plan) -> tuple[int, int]:
                  for width in (lambda f: f.asks(plan.world), lambda f: f.tells(plan.world)))
 
 
-def downlink(plan: Plan, state: State) -> int:
-    """Bytes one client downloads a round: the model's columns, and whatever else it reads of shared values."""
+def told(plan: Plan, state: State) -> int:
+    """Bytes one client downloads beside the model: the shared values that it reads."""
     shared = [t for place in ("local", "encode") for t in state.memory[place].sent.values()]
-    return plan.experiment.distribute.price(plan.world) + sum(t.numel() * t.element_size() for t in shared)
+    return sum(t.numel() * t.element_size() for t in shared)
+
+
+def uplink(plan: Plan, state: State) -> int:
+    """Bytes one client sends in the round after `state`; the most, where they depend on the row."""
+    e, world = plan.experiment, plan.world
+    return wire.price(e.encode, wire.cut(plan.space, e.local.travels(world, state)), world.dtype)

@@ -19,7 +19,7 @@ from .widgets.fairness import percent
 STATUS = {"finished": "finished", "stopped": "was stopped", "interrupted": "was interrupted", "failed": "FAILED",
           "incomplete": "is incomplete"}
 WHERE = {"sampler": "schedule.sampler", "correct": "local.correct", "evaluate": "evaluate.readings",
-         "topology": "aggregate.topology"}   # else the slot
+         "topology": "aggregate.topology", "oracle": "local.oracle"}   # else the slot
 LEAST = 80   # columns of a terminal that the table of rounds needs: a figure is never cut off
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
 from . import packing
-from .layout import Layout
+from .layout import Columns, Layout
 from .part import Part
 from .slots_once import Classification, Net, Partition, Task
 from .slots_own import Personalise
@@ -36,6 +36,9 @@ from .types import (
     World,
     payload_bytes,
 )
+
+if TYPE_CHECKING:
+    from .plan import Plan
 
 
 class Sampler(Part):
@@ -105,6 +108,7 @@ class Distribute(Part):
     slot = "distribute"
     keeps_models: ClassVar[bool] = False   # whether every client has a model of its own, for good
     takes_rows: ClassVar[bool] = False     # whether it takes the rows that an aggregate gives back
+    certain: ClassVar[bool] = True         # whether `price` says exactly what each client downloads
 
     def kept(self, layout: Layout) -> tuple[str, ...]:
         """Patterns of the tensors that stay at home: started from the client's own row, never sent."""
@@ -133,14 +137,19 @@ class Distribute(Part):
         return kept.take(end) if kept.width else None
 
     def after(self, world: World, state: State, ids: Tensor, model: Tensor, rows: Tensor | None,
-              shared: dict[str, Tensor]) -> tuple[Tensor | None, dict[str, Tensor]]:
-        """(own rows, other own tables) to write for the cohort's clients ids [C] once the round is done: from the new
-        model [P], the weights [C, P] that came back to each of them, and the new shared values."""
-        return None, {}
+              shared: dict[str, Tensor], sent: Tensor) -> tuple[Tensor | None, Memory]:
+        """(own rows, what else it remembers of the cohort's clients ids [C]) once the round is done: from the new
+        model [P], the weights [C, P] that came back to each of them, the new shared values, and the bytes that each
+        has sent [C]."""
+        return None, Memory(shared=state.memory["distribute"].shared)
 
     def price(self, world: World) -> int:
         """Bytes of model one client downloads; what parts share with clients is priced beside it by the engine."""
         return payload_bytes(world.sent.width, world.dtype)
+
+    def downloads(self, plan: Plan, state: State, cohort: Cohort) -> int:
+        """The same of all clients that are asked in the round after `state`, drop-outs included."""
+        return cohort.invited * self.price(plan.world)
 
 
 class Local(Part):
@@ -149,10 +158,27 @@ class Local(Part):
     slot = "local"
     own_account: ClassVar[str] = ""          # what it promises to clients' rows, where that is a kind of privacy
     heeds_fairness: ClassVar[bool] = False   # whether its steps take in what parts of the slot fairness add
+    in_turn: ClassVar[bool] = False          # whether only what travels in a round moves in it (see `travels`)
 
     @abstractmethod
     def gives(self, world: World) -> Space:
         """The blocks of the rows this training sends; the first is "update"."""
+
+    def travels(self, world: World, state: State) -> Columns | None:
+        """Which columns of a row go out in the round after `state`; None for all. The others are read as zeros.
+
+        With `in_turn` these are columns that travel of the model: the others, and what the server remembers of them,
+        stay as they are in that round."""
+        return None
+
+    def meant(self, world: World) -> Space:
+        """The blocks of the rows as they are combined, once `replay` has made them of what was sent."""
+        return self.gives(world)
+
+    def replay(self, world: World, rows: Tensor, cohort: Cohort, memory: Memory) -> Tensor:
+        """The receiver's first step: rows [b, D] as they were sent by these b clients -> [b, D'] as they are meant,
+        a few clients at a time."""
+        return rows
 
     def init(self, world: World) -> Memory:
         return Memory()
@@ -271,6 +297,7 @@ class Encode(Part):
     slot = "encode"
     takes: ClassVar[frozenset[Kind]] = frozenset(Kind)
     smooth: ClassVar[bool] = True   # whether rounding errors in a row stay as small, and no entry changes its place
+    certain: ClassVar[bool] = True  # whether all rows take the same bytes; if not, `price` is the most
 
     def init(self, world: World, space: Space) -> Memory:
         return Memory()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ class Task(Part):
     """What is learned: the rows and the loss."""
 
     slot = "task"
+    apart: ClassVar[bool] = False   # whether nothing learns it but parts that were made for it
 
     @abstractmethod
     def load(self) -> Data:
@@ -41,6 +43,10 @@ class Net(Part):
     @abstractmethod
     def build(self, inputs: torch.Size, outputs: int) -> nn.Module:
         """A module from rows [B, *inputs] to [B, outputs]. Its initial weights follow torch's seed, which is set."""
+
+    def warm(self, module: nn.Module, data: Data) -> None:
+        """What is done to its weights, in place, before anybody trains; data as the task loads it, torch's seed is
+        set."""
 
 
 class Partition(Part):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from .part import BadInput
 from .session import one_thread
 from .spec import Experiment
 from .tasks.austen import CHARACTERS, Austen, encoded
-from .world import build, rows_of
+from .world import world_of
 
 if TYPE_CHECKING:
     from .run import Run
@@ -25,7 +26,6 @@ OPENING = ("It is a truth universally acknowledged, that a single man in possess
            "of a wife.\n")
 
 
-@torch.no_grad()
 def write(source: Run | Experiment | nn.Module, prompt: str = "", length: int = 200, temperature: float = 0.7,
           seed: int = 0) -> str:
     """The prompt, and `length` characters that a model of the task austen writes after it.
@@ -52,11 +52,17 @@ def write(source: Run | Experiment | nn.Module, prompt: str = "", length: int = 
     if not (isinstance(temperature, Real) and 0 <= temperature <= 10):
         raise BadInput(f"temperature = {temperature!r} is not allowed; give a number from 0 to 10")
     net, context = _model(source)
-    like = next(net.parameters())
+    return written(net, context, next(net.parameters()), prompt, length, temperature, seed)
+
+
+@torch.no_grad()
+def written(net: Callable[[torch.Tensor], torch.Tensor], context: int, like: torch.Tensor, prompt: str, length: int,
+            temperature: float, seed: int = 0) -> str:
+    """The same by a function from rows [B, context], of the type and in the place of `like`, to outputs [B, K]."""
     opening = OPENING * math.ceil(context / len(OPENING))
     read = encoded(opening + prompt).tolist()[-context:]
     draws = seeds.uniforms(seeds.keys(seed, "text", 0, 0), length, torch.float64).tolist()
-    written = []
+    found = []
     with one_thread():   # two are five times as slow with so little to do
         for draw in draws:
             scores = net(torch.tensor([read], dtype=like.dtype, device=like.device))[0, 1:].double().cpu()   # none rare
@@ -65,9 +71,9 @@ def write(source: Run | Experiment | nn.Module, prompt: str = "", length: int = 
                 place = min(int((chances <= draw).sum()), len(scores) - 1)
             else:
                 place = int(scores.argmax())
-            written.append(CHARACTERS[1 + place])
+            found.append(CHARACTERS[1 + place])
             read = [*read[1:], 1 + place]
-    return prompt + "".join(written)
+    return prompt + "".join(found)
 
 
 def _model(source) -> tuple[nn.Module, int]:
@@ -82,5 +88,5 @@ def _model(source) -> tuple[nn.Module, int]:
     if not isinstance(task, Austen):
         what = f"{type(source).__name__} with task = {task.name}" if task is not None else type(source).__name__
         raise BadInput(f"a {what} cannot write; give a run or an experiment with task=austen, or its net")
-    net = build(e.net, rows_of(task), e.seed) if e is source else source.model()
+    net = world_of(e, torch.device("cpu")).net if e is source else source.model()
     return net, task.context

@@ -180,8 +180,8 @@ class View:
     """A live reading of a part, for a picture: plain numbers, ready for JSON.
 
     kind "lines": one of `values` a label, drawn over the rounds. "matrix": values [label][label]. "graph": one of
-    `values` a node, `links` are pairs of nodes. "tree": values are (level, first, last, how much it counts now).
-    `about` says in a sentence what is seen.
+    `values` a node, `links` are pairs of nodes. "tree": values are (level, first, last, how much it counts now), of
+    rounds, or of what the first label names. "text": (label, text) pairs. `about` says in a sentence what is seen.
     """
 
     kind: str
@@ -337,6 +337,7 @@ class Tables:
     round: int = 0
     reading: int = 1
     shared: Tensor | None = None
+    own: dict[str, float] = field(default_factory=dict)   # figures that parts give themselves
 
 
 Stop = Callable[[], bool]

@@ -6,16 +6,39 @@ packing: ceil(log2 n) bits a place in an order of n, one bit an answer. So these
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .layout import Columns
 from .slots import Encode
 from .types import Block, Kind, Memory, Payload, Space
 
 NATIVE = frozenset({Kind.BITS, Kind.RANKS})
+
+
+def cut(space: Space, columns: Columns | None) -> Space:
+    """The blocks of a row of which only these columns travel; tensors are named where they lie in them whole.
+
+    >>> cut(Space((Block("update", 6, shapes=((2, 2), (2,))), Block("more", 1))), Columns(((4, 7),), 7)).blocks[0]
+    Block(name='update', width=2, kind=<Kind.VALUES: 'values'>, shapes=((2,),))
+    """
+    if columns is None:
+        return space
+    found, at = [], 0
+    for block in space.blocks:
+        inside = [(max(a, at), min(b, at + block.width)) for a, b in columns.ranges]
+        inside, ends = [(a, b) for a, b in inside if a < b], np.cumsum([at, *block.sizes])
+        whole = [i for i, (a, b) in enumerate(pairwise(ends)) if any(x <= a and b <= y for x, y in inside)]
+        width = sum(b - a for a, b in inside)
+        known = block.shapes and sum(block.sizes[i] for i in whole) == width
+        if width:
+            found.append(replace(block, width=width, shapes=tuple(block.shapes[i] for i in whole) if known else ()))
+        at += block.width
+    return Space(tuple(found))
 
 
 def coded(space: Space) -> Space:
@@ -53,8 +76,14 @@ def price(encode: Encode, space: Space, dtype: torch.dtype) -> int:
     return (encode.price(values, dtype) if values.width else 0) + sum(map(native_price, native(space)))
 
 
-def encoded(encode: Encode, rows: Tensor, space: Space, keys: Tensor, mine: Memory) -> tuple[Payload, Memory]:
-    """rows [C, D] as they go out, and what the clients' codec remembers."""
+def encoded(encode: Encode, rows: Tensor, space: Space, keys: Tensor, mine: Memory,
+            columns: Columns | None = None) -> tuple[Payload, Memory]:
+    """rows [C, D] as they go out, of which only some columns may travel, and what the clients' codec remembers."""
+    if columns is not None:   # what a codec remembers of each column is cut alike, and put back
+        wide = {name: own for name, own in mine.own.items() if own.shape[1:] == (space.width,)}
+        few = replace(mine, own=mine.own | {name: columns.take(own) for name, own in wide.items()})
+        payload, few = encoded(encode, columns.take(rows), cut(space, columns), keys, few)
+        return payload, replace(few, own=few.own | {n: columns.put(few.own[n], into=own) for n, own in wide.items()})
     plain = native(space)
     if not space.width:   # everything stays at home
         return Payload({"nothing": rows}, torch.zeros(len(rows), dtype=torch.int64)), mine
@@ -72,8 +101,11 @@ def encoded(encode: Encode, rows: Tensor, space: Space, keys: Tensor, mine: Memo
                    payload.bytes + sum(map(native_price, plain))), mine
 
 
-def decoded(encode: Encode, tensors: dict[str, Tensor], space: Space, dtype: torch.dtype) -> Tensor:
-    """What was on the wire -> rows [C, D]."""
+def decoded(encode: Encode, tensors: dict[str, Tensor], space: Space, dtype: torch.dtype,
+            columns: Columns | None = None) -> Tensor:
+    """What was on the wire -> rows [C, D], with zeros where nothing travelled."""
+    if columns is not None:
+        return columns.put(decoded(encode, tensors, cut(space, columns), dtype))
     plain = native(space)
     if not space.width:
         return tensors["nothing"]

@@ -92,6 +92,8 @@ def build(net, data: Data, seed: int, which: int = 0) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(seeds.bits(seeds.keys(seed, "initial weights", 0, which), 1)))
         module = net.build(inputs, len(data.labels))
+        if isinstance(module, nn.Module):
+            net.warm(module, data)
     if not isinstance(module, nn.Module):
         raise BadInput(f"net = {net.name} built a {type(module).__name__}, not a torch.nn.Module; return a module")
     kinds = sorted({str(p.dtype).removeprefix("torch.") for p in module.parameters() if p.is_floating_point()})

@@ -16,8 +16,9 @@ from .median import Median
 from .nearest_neighbour_mixing import NearestNeighbourMixing
 from .norm_clipping import NormClipping
 from .reputation import Reputation
+from .sum_by_item import SumByItem
 from .trimmed_mean import TrimmedMean
 
 __all__ = ["Bucketing", "Bulyan", "ByBranch", "CentredClipping", "Collaborators", "FLTrust", "FoolsGold",
            "GeometricMedian", "Gossip", "Krum", "MajoritySign", "Mean", "Median", "NearestNeighbourMixing",
-           "NormClipping", "Reputation", "TrimmedMean"]
+           "NormClipping", "Reputation", "SumByItem", "TrimmedMean"]

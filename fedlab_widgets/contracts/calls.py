@@ -121,6 +121,18 @@ def _topology(s):
                  typed=False) for n in (10, 64) if not [*s.part.unfit(n)]]
 
 
+def _oracle(s):
+    parties = len(s.ids)
+    keys = seeds.fold(s.keys("users")[:, None], torch.arange(40))
+    values = seeds.integers(seeds.fold(keys, 9), 1, 6)[..., 0]
+    each = {"values": values, "there": values < 5, "d": torch.full((parties,), 6), "keys": keys}
+    return [Call("ask", lambda e, c: s.part.ask(e["values"], e["there"], e["d"], 1.0, e["keys"], 8), each,
+                 typed=False),
+            Call("estimate", lambda e, c: s.part.estimate(e["counts"], e["users"], e["d"], 1.0),
+                 {"counts": values[:, :6], "users": torch.full((parties,), 40), "d": each["d"]}, typed=False),
+            Call("bits", lambda e, c: s.part.bits(e["d"], 1.0), {"d": each["d"]}, typed=False)]
+
+
 def _sampler(s):
     return [Call(f"draw of {n}", lambda e, c, n=n: s.part.draw(n, 1, s.world.keys("sampling", 1, 0)), out="value")
             for n in (1, 2, 1000)]
@@ -157,8 +169,9 @@ def _fairness(s):
     return found
 
 
-def _value(s) -> dict[str, Tensor]:
-    return s.plan.space.split(s.made(1)[0])
+def value_of(s) -> dict[str, Tensor]:
+    return {b.name: s.rows(b.width, 1)[0] for b in s.plan.meant.blocks} if s.plan.meant != s.plan.space else (
+        s.plan.space.split(s.made(1)[0]))
 
 
 def _local(s):
@@ -167,7 +180,7 @@ def _local(s):
     train = Call("train", lambda e, c: s.part.train(
         c["world"], e["start"], e["cohort"], e["mine"], e["keys"], None, never), each, {"world": s.world})
     fold = Call("fold", lambda e, c: s.part.fold(c["world"], c["value"], c["memory"], 0.5), {},
-                {"world": s.world, "value": _value(s), "memory": mine}, "value")
+                {"world": s.world, "value": value_of(s), "memory": mine}, "value")
     return [train, fold]
 
 
@@ -197,9 +210,9 @@ def _correct(s):
     finish = Call("finish", lambda e, c: s.part.finish(
         c["world"], e["start"], e["w"], e["path"], e["mine"]), each, common)
     fold = Call("fold", lambda e, c: s.part.fold(c["world"], c["value"], c["memory"], 0.5), {},
-                {"world": s.world, "value": _value(s), "memory": joint}, "value")
+                {"world": s.world, "value": value_of(s), "memory": joint}, "value")
     settle = Call("settle", lambda e, c: s.part.settle(c["world"], c["value"], c["memory"], 0.5), {},
-                  {"world": s.world, "value": _value(s), "memory": joint}, "value")
+                  {"world": s.world, "value": value_of(s), "memory": joint}, "value")
     return [step, *([batch] if s.part.sees_rows else []), finish, settle, fold]
 
 
@@ -288,7 +301,8 @@ def _aggregate(s):
         return found
     for clients in (1, 2, 5, 20):
         sizes = 3 + torch.arange(clients) * 7 % 11
-        each = {"rows": s.rows(6, clients), "weights": s.part.weigh(sizes), "ids": torch.arange(clients)}
+        rows = s.made(clients) if Kind.BITS in s.plan.meant.kinds else s.rows(6, clients)
+        each = {"rows": rows, "weights": s.part.weigh(sizes), "ids": torch.arange(clients)}
         out = combined(s.part, s, each["rows"], each["weights"], 12.0, each["ids"])
         found.append(Call(f"fold and combine of {clients} rows",
                           lambda e, c: combined(s.part, s, e["rows"], e["weights"], 12.0, e["ids"]), each,
@@ -297,7 +311,7 @@ def _aggregate(s):
 
 
 def _server(s):
-    common = {"world": s.world, "state": s.state, "value": _value(s), "memory": s.state.memory["server"]}
+    common = {"world": s.world, "state": s.state, "value": value_of(s), "memory": s.state.memory["server"]}
     return [Call("step", lambda e, c: s.part.step(c["world"], c["state"], c["value"], c["memory"]), {}, common,
                  "value")]
 
@@ -310,7 +324,8 @@ def _evaluate(s):
 
 
 CALLS: dict[str, Callable[[Setting], list[Call]]] = {
-    "task": _task, "net": _net, "partition": _partition, "topology": _topology, "sampler": _sampler,
+    "task": _task, "net": _net, "partition": _partition, "topology": _topology, "oracle": _oracle,
+    "sampler": _sampler,
     "schedule": _schedule, "distribute": _distribute, "fairness": _fairness, "local": _local,
     "personalise": _personalise, "correct": _correct, "encode": _encode,
     "attack": _attack, "privatise": _privatise, "aggregate": _aggregate, "server": _server, "evaluate": _evaluate,

@@ -112,13 +112,15 @@ def bytes_(case):
     with one_thread():
         cohort, asked = asked_first(plan, state, Stacked(3), never, cohort)
         sent = list(Stacked(3).map(partial(client_half, plan, state, never), cohort))
-    packed = [len(wire.packed(encode, s.payload, plan.space, i)) for s in sent for i in range(len(s.payload.bytes))]
+    space = wire.cut(plan.space, plan.experiment.local.travels(plan.world, state))
+    packed = [len(wire.packed(encode, s.payload, space, i)) for s in sent for i in range(len(s.payload.bytes))]
     said = next(e for e in run(plan, 1)[1] if e["event"] == RoundEnded.__name__)
     up, links = said["bytes_up"], plan.experiment.aggregate.links(plan.world, cohort.round, cohort.ids)
     due = sum(packed) if links is None else sum(n * k for n, k in zip(packed, links.tolist(), strict=True))
     need(up == due + asked.up, f"the round reports {up} bytes up, and {due + asked.up} were sent")
     block = plan.space.blocks[0]   # an order takes fewer bits than numbers; who has a model needs none
-    model = (0 if plan.experiment.distribute.takes_rows else wire.native_price(block) if block.kind in wire.NATIVE
+    far = plan.experiment.distribute
+    model = (0 if far.takes_rows or not far.certain else wire.native_price(block) if block.kind in wire.NATIVE
              else plan.world.sent.width * plan.world.dtype.itemsize)
     shared = sum(t.numel() * t.element_size() for place in ("local", "encode")
                  for t in state.memory[place].sent.values())

@@ -15,7 +15,7 @@ from ..layout import Columns
 from ..privatise.accountant import Everyone, FixedSampling, InTurnSampling, PoissonSampling
 from ..types import Interrupted, Kind, Memory
 from ..world import build
-from .calls import Setting, spaces
+from .calls import Setting, spaces, value_of
 from .declared import variants
 from .rules import Broken, contract, difference, need
 from .toy import Case
@@ -118,6 +118,27 @@ def _topology(p, s):
         need(p.changes or torch.equal(first, later), "it says that links stay, and they change")
 
 
+def _oracle(p, s):
+    users, d = 4000, torch.tensor([3, 6])
+    keys = seeds.fold(s.keys("users", 2)[:, None], torch.arange(users))
+    values = torch.minimum(seeds.integers(seeds.fold(keys, 9), 1, 6)[..., 0], d[:, None] - 1)
+    there = torch.ones_like(values, dtype=torch.bool)
+    for epsilon in (0.5, 3.0):
+        right, wrong = p.chances(d, epsilon)
+        need(bool(((wrong > 0) & (wrong < right) & (right <= 1)).all()), "a report must support the truth more often")
+        counts = p.ask(values, there, d, epsilon, keys, 8)
+        _is(counts, (2, 8), "ask", (torch.int64,))
+        need(not bool(counts[0, 3:].any() or counts[1, 6:].any()), "ask counts values that nobody can have")
+        need(not bool(p.ask(values, ~there, d, epsilon, keys, 8).any()), "ask counts users that do not report")
+        told = p.estimate(counts, d * 0 + users, d, epsilon)
+        true = torch.stack([v.bincount(minlength=8) for v in values])
+        share = true[:, 0].double() / users
+        most = 6 * torch.stack([p.variance(torch.tensor([users]), d[i:i + 1], epsilon, float(share[i]))
+                                for i in (0, 1)]).sqrt()[:, 0]
+        need(bool(((told - true)[:, 0].abs() <= most).all()), "estimates are further off than their variance allows")
+        need(bool((p.bits(d, epsilon) >= 1).all()), "a user sends no bit")
+
+
 def _sampler(p, s):
     for eligible in (1, 7, 1000):
         rate, sizes, tries = p.rate(eligible), [], 60
@@ -193,8 +214,9 @@ def _local(p, s):
     out = p.train(*args, lambda: False)
     _is(out.end, args[1].shape, "end", (s.world.dtype,))
     _is(out.loss, (len(s.ids),), "loss")
-    need(space.blocks[0].name == "update" and space.blocks[0].width == s.world.sent.width,
-         f"the first block is {space.blocks[0]}, not the update of {s.world.sent.width} columns")
+    need(space.blocks[0].name == p.meant(s.world).blocks[0].name == "update", "the first block is not the update")
+    settled = p.settle(s.world, value_of(s), mine, 0.5)["update"]
+    _is(settled, (s.world.sent.width,), "the update, as settled,")
     _blocks(out.extras, space.blocks[1:], s)
     due = p.init(s.world).own
     need(set(out.own) == set(due), f"train gives own rows {sorted(out.own)}, init {sorted(due)}")
@@ -220,7 +242,7 @@ def _personalise(p, s):
 
 def _blocks(extras: dict, blocks, s) -> None:
     if "update" in extras:
-        _is(extras["update"], (len(s.ids), s.world.sent.width), "update", (s.world.dtype,))
+        _is(extras["update"], (len(s.ids), s.plan.space.blocks[0].width), "update", (s.world.dtype,))
     extras = {name: rows for name, rows in extras.items() if name != "update"}
     need(list(extras) == [b.name for b in blocks], f"it sends {list(extras)}, and promises {[b.name for b in blocks]}")
     for b in blocks:
@@ -305,7 +327,7 @@ def _aggregate(p, s):
 
 
 def _server(p, s):
-    value = s.plan.space.split(s.made(1)[0])
+    value = s.plan.meant.split(s.made(1)[0])
     model, memory = p.step(s.world, s.state, value, s.state.memory["server"])
     _is(model, s.state.model.shape, "the model", (s.world.dtype,))
     _padding(model, s, "step")
@@ -331,8 +353,8 @@ def _evaluate(p, s):
 
 
 TERMS: dict[str, Callable[[object, Setting], None]] = {
-    "task": _task, "net": _net, "partition": _partition, "topology": _topology, "sampler": _sampler,
-    "schedule": _schedule, "distribute": _distribute, "fairness": _fairness, "local": _local,
+    "task": _task, "net": _net, "partition": _partition, "topology": _topology, "oracle": _oracle,
+    "sampler": _sampler, "schedule": _schedule, "distribute": _distribute, "fairness": _fairness, "local": _local,
     "personalise": _personalise, "correct": _correct, "encode": _encode, "attack": _attack, "privatise": _privatise,
     "aggregate": _aggregate, "server": _server, "evaluate": _evaluate,
 }

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from ..aggregate import Collaborators, Gossip, Mean
+from ..aggregate import Collaborators, Gossip, Mean, SumByItem
 from ..correct import Critical
-from ..distribute import LastSent, Order, OwnModels
+from ..distribute import Changes, LastSent, Order, OwnModels, Rebuilt, Survivors
 from ..engine import advance
-from ..evaluate import Accuracy
+from ..evaluate import Accuracy, Writing
 from ..executors import Executor, Stacked
-from ..local import SGD, RankSGD
-from ..nets import Logistic, SuperMask
+from ..local import SGD, LinUCB, PrefixExtension, RankSGD, SeededSteps, Streaming
+from ..nets import MLP, CharTransformer, LinearStatistics, Logistic, PrefixTree, SuperMask
 from ..part import BadInput, Part, slot
 from ..partition import IID
 from ..plan import Plan, begin, prepare
@@ -29,7 +29,7 @@ from ..session import one_thread
 from ..shards import Data
 from ..slots import Task
 from ..spec import Evaluation, Experiment
-from ..tasks import Arrays, from_arrays
+from ..tasks import Arrays, Austen, Items, LinearBandit, from_arrays
 from ..topology import Ring
 from ..types import Kind, State, never
 from ..world import world_of
@@ -92,8 +92,10 @@ def tokens() -> Arrays:
 
 
 def _net(net: Part) -> dict:
-    """A net, with the first of the toy tasks that it can read."""
-    for task in (table(), images(), tokens()):
+    """A net, with the first of the toy tasks that it can read, unless it has one of its own."""
+    if "task" in beside(net):
+        return {"net": net}
+    for task in (table(), images(), tokens(), LinearBandit(silos=10, users=22, arms=3, dimension=2)):
         e = Experiment(**BASE, net=net, task=task)
         try:
             prepare(e, world_of(e, torch.device("cpu")))
@@ -118,6 +120,17 @@ def beside(part: Part) -> dict:
         return {"distribute": OwnModels()}
     if isinstance(part, Asynchronous):
         return {"distribute": LastSent(), "aggregate": Mean(weights="uniform", denominator="expected")}
+    if isinstance(part, (PrefixExtension, PrefixTree, SumByItem, Survivors)) or part.slot == "oracle":
+        return {"task": Items(users=(22,) * 10, bits=8, common=4, local=2, rare=40, k=3), "net": PrefixTree(width=12),
+                "local": PrefixExtension(shared=2, k=3), "aggregate": SumByItem()}
+    if isinstance(part, Rebuilt):
+        return {"local": SeededSteps(directions=32, steps=8)}
+    if isinstance(part, (Streaming, Changes)):
+        return {"net": MLP(hidden=(6, 5)), "distribute": Changes(), "local": Streaming(steps=3, batch=8)}
+    if isinstance(part, LinUCB):   # 6 rounds of 25 users, and a fifth held out
+        return {"task": LinearBandit(silos=10, users=190, arms=3, dimension=2), "net": LinearStatistics()}
+    if isinstance(part, Writing):
+        return {"task": Austen(stride=1000), "net": CharTransformer(width=4, layers=1, heads=1)}
     if isinstance(part, CorrelatedNoise):
         return {"schedule": Lockstep(sampler=InTurn(size=5))}
     return {}
@@ -129,6 +142,7 @@ PLACES: dict[str, tuple[str, Callable[[Part], dict]]] = {
     "net": ("net", _net),
     "partition": ("partition", lambda p: {"partition": p, "task": images()}),   # some turn them
     "topology": ("aggregate.topology", lambda p: {"aggregate": Gossip(topology=p)}),
+    "oracle": ("local.oracle", lambda p: {"local": PrefixExtension(shared=2, k=3, oracle=p)}),
     "sampler": ("schedule.sampler", lambda p: {"schedule": Lockstep(sampler=p)}),
     "schedule": ("schedule", lambda p: {"schedule": p}),
     "distribute": ("distribute", lambda p: {"distribute": p}),

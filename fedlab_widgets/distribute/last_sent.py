@@ -31,5 +31,6 @@ class LastSent(Distribute):
     def at_home(self, world, end):
         return None
 
-    def after(self, world, state, ids, model, rows, shared):
-        return model.expand(len(ids), -1), {n: value.expand(len(ids), *value.shape) for n, value in shared.items()}
+    def after(self, world, state, ids, model, rows, shared, sent):
+        known = {n: value.expand(len(ids), *value.shape) for n, value in shared.items()}
+        return model.expand(len(ids), -1), Memory(known)

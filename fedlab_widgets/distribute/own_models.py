@@ -5,7 +5,7 @@ from pydantic import Field
 
 from ..part import part
 from ..slots import Distribute
-from ..types import Table
+from ..types import Memory, Table
 
 
 @part
@@ -43,8 +43,8 @@ class OwnModels(Distribute):
     def at_home(self, world, end):
         return None
 
-    def after(self, world, state, ids, model, rows, shared):
-        return rows, {}
+    def after(self, world, state, ids, model, rows, shared, sent):
+        return rows, Memory()
 
     def price(self, world):
         return 0

@@ -4,5 +4,6 @@ from .accuracy import Accuracy
 from .decomposition import Decomposition
 from .gaps import Gaps
 from .pid import decompose
+from .writing import Writing
 
-__all__ = ["Accuracy", "Decomposition", "Gaps", "decompose"]
+__all__ = ["Accuracy", "Decomposition", "Gaps", "Writing", "decompose"]

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from ..events import Evaluated, Started
+from ..part import parts_in
 from ..partition.natural import client_names
 from ..plan import Plan
 from ..plan import models as models_of
@@ -35,7 +36,8 @@ def measure(plan: Plan, state: State) -> Tables:
         table, loss = _table(world, model[None], data.test_x, data.test_y, data.test_group, test, test * 0, 1)
         test_counts, test_loss = test_counts + table[0], test_loss + float(loss[0])
     return Tables(panel, counts, losses, test_counts, test_loss, data.groups, data.favourable, world.seed, state.round,
-                  reading_of(state.round, plan.experiment.evaluate.every), shared)
+                  reading_of(state.round, plan.experiment.evaluate.every), shared,
+                  {k: v for part in parts_in(plan.experiment) for k, v in part.figures(plan, state).items()})
 
 
 def _table(world, models, x, y, group, rows, place, clients):
@@ -66,7 +68,7 @@ def accuracies(counts: np.ndarray) -> np.ndarray:
 
 
 def readings(e: Experiment, tables: Tables, round: int) -> Evaluated:
-    metrics = {name: value for part in e.evaluate.readings for name, value in part.read(tables).items()}
+    metrics = {name: value for part in e.evaluate.readings for name, value in part.read(tables).items()} | tables.own
     flat = tables.counts.flatten().tolist() if tables.counts.numel() <= LARGEST_TABLE else None
     return Evaluated(round, metrics, tables.ids.tolist() if flat else None, flat,
                      list(tables.counts.shape) if flat else None,

@@ -8,6 +8,7 @@ from . import foolsgold, fltrust, signsgd_majority  # noqa: F401
 from . import qsgd, fedpaq, signsgd_ef, powersgd, random_mask, drive  # noqa: F401, I001
 from . import attacks, personal, ifca, austen  # noqa: F401
 from . import frl, rffl, fedfix, fedbuff, fedasync, gossip, fedcac, dp_ftrl  # noqa: F401, I001
+from . import fedkseed, ferret, one_byte, diloco, heavy_hitters, private_bandits  # noqa: F401, I001
 from . import compositions  # noqa: F401  (of the recipes above)
 from .book import BOOK, Recipe, recipe
 

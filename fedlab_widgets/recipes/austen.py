@@ -5,7 +5,7 @@ a client a chapter, and the net is a transformer small enough for a laptop. `fed
 run can write.
 """
 
-from ..evaluate import Accuracy
+from ..evaluate import Accuracy, Writing
 from ..local import SGD
 from ..nets import CharTransformer
 from ..partition import Natural
@@ -19,5 +19,5 @@ austen = enter(
     "McMahan et al., Communication-Efficient Learning of Deep Networks from Decentralized Data, AISTATS 2017",
     task=Austen(), net=CharTransformer(), partition=Natural(), schedule=Lockstep(sampler=Fixed(m=10)),
     local=SGD(lr=0.2, momentum=0.9, clip=1.0),
-    evaluate=Evaluation(every=10, clients=30, readings=(Accuracy(),)), rounds=60,
+    evaluate=Evaluation(every=10, clients=30, readings=(Accuracy(), Writing())), rounds=60,
 )

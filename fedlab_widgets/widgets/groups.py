@@ -20,6 +20,7 @@ WHEN = {
         "by vote": "where clients can send little more than a bit a weight, or sizes cannot be believed",
         "before another rule": "with another rule after it, whose work it makes easier where clients differ much",
         "models of their own": "where groups of clients are alike, and nobody knows who is of which",
+        "of lists": "with the local training prefix_extension, whose parties send lists of items",
         "without a server": "to do without a server: clients send to each other, and each has a model of its own"},
     "attack": {
         "wrong data": "as the likeliest liar: a client whose labels are wrong, by intent or by accident",
@@ -51,6 +52,9 @@ WHEN = {
         "server optimisers": "where plain averaging is slow: the server learns from earlier rounds",
         "models of their own": "where one model cannot suit all clients",
         "fewer bytes": "where sending is slow or costs money",
+        "seeds instead of weights": "where sending is so dear that even a thinned update is too long",
+        "workers that seldom meet": "to train a language model on a few machines with slow lines between them",
+        "counting and choosing in private": "to learn something other than a net from users whom nobody may know",
         "private": "where a model must not tell whose rows it was trained on",
         "where disparity comes from": "to see how the same rows, dealt out otherwise, are unfair in other ways",
         "remedies against disparity": "where groups are treated differently and should not be",
@@ -67,17 +71,33 @@ WHEN = {
     "local": {
         "sgd": "unless you know better", "head_then_body": "where layers stay at home",
         "least_loss": "where clients fall into a few kinds, and nobody knows who is of which",
+        "adam_w": "where workers seldom synchronise, and for transformers",
+        "streaming": "where the line is narrow and every worker is always there; with the start changes",
+        "seeded_steps": "where a net is large, sending is dear and there is no memory for gradients; with the net "
+                        "warm_start",
+        "forward_gradients": "where clients can only run the net, and send a few numbers; begin from a trained net",
         "rank_sgd": "where clients may lie, and no one may count for more than a vote; with the net super_mask",
+        "prefix_extension": "to find the most frequent items of users who each report once, in private",
+        "lin_ucb": "for bandits: silos that choose for one user after another, with the net linear_statistics",
         "private_sgd": "where every row of a client is to be hidden, from the server as well"},
     "distribute": {
+        "changes": "with the local training streaming, which moves a fragment of the model at a time",
         "broadcast": "unless clients are to have models of their own",
         "keep_layers": "where clients should give answers of their own, and what they share is what they see",
         "own_models": "with an aggregator that gives each client a model back, as gossip does",
+        "relayed": "where messages are much shorter than the model, as with the training forward_gradients or the "
+                   "codec seeded_projection",
         "last_sent": "where clients are not in step: each goes on from the model it was sent last",
+        "survivors": "with the local training prefix_extension, whose parties need prefixes only",
+        "rebuilt": "with the local training seeded_steps, of whose numbers clients can rebuild the model",
         "order": "with the server scores_by_rank, whose model is an order of scores that clients know"},
     "topology": {
         "regular": "unless you know better", "ring": "to see how slowly news spreads over few links",
         "complete": "to have something to compare with", "one_peer": "where each client should send once a round"},
+    "oracle": {
+        "least_variance": "unless you know better", "grr": "where values are few",
+        "oue": "where values are many, and a user may send a bit for each",
+        "olh": "where values are many, and a user should send little"},
     "schedule": {
         "lockstep": "unless some clients are much slower than others",
         "fixed_tick": "where clients differ in speed, and the model should improve steadily",

@@ -18,6 +18,8 @@ from . import words
 METHOD = ("partition", "schedule", "distribute", "fairness", "local", "personalise", "encode", "privatise",
           "aggregate", "server")
 
+DATA = ("task", "partition", "rounds")   # what a part brings that works on one kind of data only
+
 # Where fields stand; "task.*" are the fields of the chosen part. What is named nowhere is in Advanced.
 OPENING = ("task", "partition", "method", "rounds")
 SECTIONS = {"Fairness": ("task.*", "fairness", "evaluate.readings"), "Privacy": ("privatise",),
@@ -136,26 +138,32 @@ class Host:
 
     def beside(self, changes: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]] | None:
         """(slots, changes) where what a recipe with the same part sets in those slots makes a refused choice fit: one
-        slot if one will do, else as few of the recipe's as will. The usual experiment counts as a recipe where there
-        would be no other way back from a system whose parts need each other."""
+        slot if one will do, else as few of the recipe's as will; the data, too, where a part knows none but its own.
+        The usual experiment counts as a recipe where there would be no other way back from a system whose parts need
+        each other."""
         usual, tried = Experiment(), []
         books = [b.experiment for b in BOOK.values() if all(_has(b.experiment, p, v) for p, v in changes.items())]
         free = [slot for slot in (*METHOD[1:], "net") if slot not in map(_first, changes)]
+        here = not books or any(not e.task.apart or type(e.task) is type(self.experiment.task) for e in books)
         for e in books:
-            for slot in free:
+            for slot in free if here else ():
                 extra = {slot: getattr(e, slot)}
                 if extra[slot] != getattr(usual, slot) and extra not in tried:
                     tried.append(extra)
                     if self._tried({**changes, **extra})[0]:
                         return (slot,), {**changes, **extra}
-        for e in (*books, usual):
-            extra = {slot: getattr(e, slot) for slot in free if getattr(e, slot) != getattr(self.experiment, slot)}
-            if len(extra) > 1 and self._tried({**changes, **extra})[0]:
-                for slot in tuple(extra):
-                    fewer = {s: v for s, v in extra.items() if s != slot}
-                    extra = fewer if self._tried({**changes, **fewer})[0] else extra
-                if len(extra) > 1 or not self._tried(extra)[0]:   # else it is a choice that can be made elsewhere
-                    return tuple(extra), {**changes, **extra}
+        for data in (*[()] * here, [slot for slot in DATA if slot not in map(_first, changes)]):
+            for e in (e for e in (*books, usual) if not data or e.task.apart or self.experiment.task.apart):
+                differ = lambda slots, e=e: {s: getattr(e, s) for s in slots   # noqa: E731
+                                             if getattr(e, s) != getattr(self.experiment, s)}
+                extra, whole = differ(free), differ(data)
+                if len(extra | whole) > 1 and self._tried({**changes, **extra, **whole})[0]:
+                    for slot in tuple(extra):
+                        fewer = {s: v for s, v in extra.items() if s != slot}
+                        extra = fewer if self._tried({**changes, **fewer, **whole})[0] else extra
+                    extra = whole | extra
+                    if len(extra) > 1 or not self._tried(extra)[0]:   # else it is a choice that can be made elsewhere
+                        return tuple(extra), {**changes, **extra}
         return None
 
     def cure(self, at: str) -> w.Button | None:

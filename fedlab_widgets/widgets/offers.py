@@ -97,6 +97,6 @@ def refusals(path: str, marks: Mapping[str, Mark]) -> str:
                                    f"{more} {'change' if more > 1 else 'changes'} something else too" * (more > 0))))
     items = "".join(
         f"<li><b>{html.escape(listed(name.replace('_', ' ') for name in names))}</b>: {html.escape(why)}"
-        f"{'' if is_off else ' It can be chosen; a button then makes both changes.'}</li>"
+        f"{'' if is_off else ' It can be chosen; a button then makes all changes.'}</li>"
         for (why, is_off), names in lines.items())
     return f'<details class="fl-refused"><summary>{said}: why?</summary><ul>{items}</ul></details>'

@@ -10,7 +10,7 @@ from html import escape
 
 from .still import DARK, LIGHT
 from .view_pictures import PICTURES, WIDTH
-from .view_words import Reading, sentence, table
+from .view_words import Reading, samples, sentence, table
 
 # The ground is that of the page: faint shades lie on it, and words on strong ones are in its colour.
 STYLE = (
@@ -25,6 +25,8 @@ STYLE = (
     "color:inherit}.fl-views :is(th,td){padding:1px 8px;text-align:right;border-bottom:1px solid #8886;"
     "background:none;white-space:nowrap}"
     ".fl-views th:first-child{text-align:left}.fl-views .fv-key span{display:inline-block;margin-right:12px}"
+    ".fl-views blockquote{margin:8px 0 0;padding:0 0 0 10px;border-left:3px solid #8886}"
+    ".fl-views pre{white-space:pre-wrap;margin:2px 0;font-size:12px;line-height:1.45;color:inherit;background:none}"
     ".fl-views .fv-wide{overflow-x:auto}.fl-views .fv-wide:focus-visible{outline:2px solid "
     "var(--jp-brand-color1,#1976d2)}")
 
@@ -43,8 +45,12 @@ def page(views: Mapping[str, Sequence[Reading]], upto: int | None = None, number
 def card(read: Sequence[Reading], last: int, numbers: bool = False) -> str:
     """One view over its rounds. last: where the axis of rounds ends."""
     view, says = read[-1][1], sentence(read)
-    high, marks, key = PICTURES[view.kind](read, last)
     title, about = (escape(text[:1].upper() + text[1:]) for text in (view.title, view.about))
+    if view.kind == "text":
+        parts = "".join(f"<blockquote><b>{escape(label)}</b><pre>{escape(text)}</pre></blockquote>"
+                        for label, text in samples(read))
+        return f"<figure><figcaption><b>{title}</b><br>{about}</figcaption>{parts}</figure>"
+    high, marks, key = PICTURES[view.kind](read, last)
     return (f"<figure><figcaption><b>{title}</b><br>{about}</figcaption>"
             f'<svg class="fv" viewBox="0 0 {WIDTH} {high:.0f}" role="img" aria-label="{title}. {escape(says)}" '
             f'font-size="11" style="fill:var(--ink,#1f1f1f);max-width:480px">{marks}</svg>{key}<p>{escape(says)}</p>'

@@ -156,6 +156,7 @@ def _tree(read, _):
     round, view = read[-1]
     if not view.values:
         return 20, "", ""
+    unit = view.labels[0] if view.labels else "rounds"   # of what the tree's leaves are
     levels = sorted({level for level, *_ in view.values})
     end, tall = max(last for _, _, last, _ in view.values), min(26, 180 / len(levels))
     high, left = TOP + 12 + tall * len(levels) + FOOT, 52
@@ -169,18 +170,20 @@ def _tree(read, _):
         gap = min(1.0, wide / 4)
         strong = f"fill:{_tint('blue')};fill-opacity:{max(abs(on) / most, 0.25):.2f};stroke:var(--ink,#1f1f1f)"
         look = strong if on else "fill:none;stroke:#888;stroke-opacity:.8"
-        said = f"rounds {first:g} to {last:g}" + (f", counts {number(on)}" if on else ", does not count now")
+        said = f"{unit} {first:g} to {last:g}" + (f", counts {number(on)}" if on else ", does not count now")
         marks.append(f'<rect x="{x + gap:.1f}" y="{y + 1:.1f}" width="{max(wide - 2 * gap, 1.5 if on else .5):.1f}" '
                      f'height="{tall - 3:.1f}" rx="{min(2, wide / 4):.1f}" style="{look}"><title>{said}</title></rect>')
     every = math.ceil(13 / tall)
     marks += [_text(left - 6, TOP + 12 + tall * (len(levels) - 0.5 - i) + 4, f"level {level:g}", "end")
               for i, level in enumerate(levels) if i % every == 0]
+    key = (f"<div class=fv-key><span>{_swatch('fill:' + _tint('blue'))} counts now</span>"
+           f"<span>{_swatch('fill:none;stroke:#888')} does not</span></div>")
+    if view.labels:
+        return high, "".join([*marks, _text(left, high - 6, f"{end:,.0f} {unit}, in their order")]), key
     now = place(min(round, end) + 1)
     marks.append(f'<path d="M{now:.1f} {TOP + 6}V{high - FOOT + 2:.1f}" stroke-dasharray="4 3" style="stroke:'
                  f'{_tint("vermillion")}" stroke-width="1.5"/>'
                  + _text(now, 12, "now", "end" if now > WIDTH - 30 else "middle"))
-    key = (f"<div class=fv-key><span>{_swatch('fill:' + _tint('blue'))} counts now</span>"
-           f"<span>{_swatch('fill:none;stroke:#888')} does not</span></div>")
     return high, "".join([*marks, *_rounds(lambda r: place(r) + step / 2, 1, end, high)]), key
 
 

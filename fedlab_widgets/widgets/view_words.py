@@ -98,11 +98,15 @@ def _tree_said(view: View) -> str:
     now = sorted((first, last) for _, first, last, on in view.values if on)
     spans = [f"{a:g}" if a == b else f"{a:g}–{b:g}" for a, b in now]
     more = f" and {len(spans) - 8} more" if len(spans) > 8 else ""
-    which = f": rounds {', '.join(spans[:8])}{more}" if now else ""
+    which = f": {view.labels[0] if view.labels else 'rounds'} {', '.join(spans[:8])}{more}" if now else ""
     return f"{len(now)} of {len(view.values)} intervals count now{which}"
 
 
-SENTENCES = {"lines": _lines_said, "matrix": _matrix_said, "graph": _graph_said, "tree": _tree_said}
+def _text_said(view: View) -> str:
+    return ", ".join(f"{label}: {len(text):,} characters" for label, text in view.values)
+
+
+SENTENCES = {"text": _text_said, "lines": _lines_said, "matrix": _matrix_said, "graph": _graph_said, "tree": _tree_said}
 
 
 def over_rounds(read: Sequence[Reading]) -> dict[str, list[tuple[int, float]]]:
@@ -114,6 +118,16 @@ def over_rounds(read: Sequence[Reading]) -> dict[str, list[tuple[int, float]]]:
             if value is not None and math.isfinite(value):
                 line.append((round, value))
     return found
+
+
+def samples(read: Sequence[Reading]) -> list[tuple[str, str]]:
+    """(label, text) of views of text: the first, one from the middle, and the last.
+
+    >>> samples([(n, View("text", "", "", values=((f"round {n}", "a" * n),))) for n in range(1, 6)])
+    [('round 1', 'a'), ('round 3', 'aaa'), ('round 5', 'aaaaa')]
+    """
+    every = list({label: text for _, view in read for label, text in view.values}.items())
+    return [every[i] for i in sorted({0, len(every) // 2, len(every) - 1})]
 
 
 def extremes(lines: Mapping[str, list]) -> list[str]:
@@ -135,7 +149,9 @@ def without_itself(view: View) -> bool:
 def table(view: View) -> str:
     """The numbers of the newest reading."""
     names = list(map(str, view.labels))
-    if view.kind == "tree":
+    if view.kind == "text":
+        head, rows = ("sample", "characters"), [(label, number(len(text))) for label, text in view.values]
+    elif view.kind == "tree":
         head, rows = ("level", "first", "last", "counts"), [tuple(map(number, row)) for row in view.values if row[3]]
     elif view.kind == "matrix":
         kind, names = short(names)

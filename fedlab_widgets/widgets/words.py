@@ -32,7 +32,8 @@ LABELS = {"task": "data set", "net": "model", "schedule": "who takes part", "dis
           "privatise.noise_multiplier": "noise", "privatise.epsilon": "target epsilon", "local.correct": "corrections",
           "local.epochs": "local epochs", "local.steps": "local steps", "schedule.clients": "only clients",
           "schedule.sampler": "sampler", "local.schedule": "step size over time", "local.lr_end": "step size left",
-          "aggregate.topology": "links", "partition.min_rows": "rows at least", "partition.of": "holdings"}
+          "aggregate.topology": "links", "local.oracle": "reports", "partition.min_rows": "rows at least",
+          "partition.of": "holdings"}
 
 SAYS = {"task": "the rows and what is to be learned from them", "net": "the model that learns",
         "partition": "how the rows are dealt out to the clients", "schedule": "who takes part in a round, and when",
@@ -44,6 +45,7 @@ SAYS = {"task": "the rows and what is to be learned from them", "net": "the mode
         "privatise": "how one client's influence is bounded and hidden", "aggregate": "how the server combines rows",
         "server": "how the server turns the combined row into a new model", "sampler": "who is asked in a round",
         "topology": "who sends to whom where there is no server",
+        "oracle": "how a user reports a value so that it stays private",
         "evaluate": "when the model is read, and what is read"}
 
 # What stands for a field in the one-line summary of a section, where its label is too long for that.

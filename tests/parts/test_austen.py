@@ -2,6 +2,7 @@
 and what a model writes."""
 
 import shutil
+from html import escape
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from fedlab_widgets.plan import prepare
 from fedlab_widgets.tasks import austen, readers
 from fedlab_widgets.tasks.austen import CHARACTERS, encoded
 from fedlab_widgets.text import OPENING, write
+from fedlab_widgets.widgets.inside import Inside
 from fedlab_widgets.world import rows_of, world_of
 
 CPU = torch.device("cpu")
@@ -262,4 +264,18 @@ def test_the_recipe_learns_and_writes(tmp_path):
     assert run.majority == pytest.approx(0.1788, abs=0.02)   # a space, as in the whole text
     before, after = write(e, "Emma ", 40), write(run, "Emma ", 40)
     assert before != after and len(after) == 45 and after.startswith("Emma ")
+    # What is read live is what the models write: before the first round, then after each.
+    read = [pair for _, view in run.views["writing"] for pair in map(tuple, view.values)]
+    assert [label for label, _ in read] == ["before training", "after round 1", "after round 2"]
+    samples = [text for _, text in read]
+    assert samples[0] == write(e, "Emma ", 160) and samples[2] == write(run, "Emma ", 160) != samples[1]
+    assert run.figure("writing").data.text.tolist() == samples
+    page = Inside.of(run).pictures.value
+    assert all(escape(text) in page for text in samples)
     assert "transformer decoder of 2 blocks" in run.methods_text()
+
+
+def test_only_models_of_text_write(tmp_path):
+    with pytest.raises(fl.BadInput, match="writing reads what a model of text writes.*choose task=austen"):
+        fl.run(fl.Experiment(task=fl.Digits(), partition=fl.IID(clients=2), rounds=1,
+                             evaluate=fl.Evaluation(readings=(fl.Writing(),))), out=tmp_path / "run", progress=False)

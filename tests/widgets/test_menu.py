@@ -72,7 +72,7 @@ def test_parts_of_a_group_stand_together_and_in_its_order():
     pairs, groups = choices(fl.Aggregate)
     assert [*dict.fromkeys(groups[name] for _, name in pairs)] == [
         "Averages", "Robust to liars", "By trust", "By vote", "Before another rule", "Models of their own",
-        "Without a server"]
+        "Of lists", "Without a server"]
     assert [name for _, name in pairs if groups[name] == "By trust"] == ["fltrust", "fools_gold", "reputation"]
     assert grouped("server", ["b", "a"], lambda name: "") == (["b", "a"], {})   # few parts: as they were, no groups
 
@@ -98,9 +98,9 @@ def test_what_cannot_be_chosen_is_off_with_the_reason():
     assert "mean" not in marks   # in use
     says = form.field("aggregate").says.value
     off = {name for name, mark in marks.items() if mark["off"]}
-    assert {*marks} - off == WITH_MODELS and len(marks) == len(choices(fl.Aggregate)[0]) - 1
-    assert f"<summary>{len(off)} cannot be chosen now; 2 change something else too: why?" in says
-    assert "bucketing" in says and says.count("privatise = gaussian cannot calibrate") == 1   # one line for them all
+    assert {*marks} - off == WITH_MODELS | {"sum_by_item"} and len(marks) == len(choices(fl.Aggregate)[0]) - 1
+    assert f"<summary>{len(off)} cannot be chosen now; 3 change something else too: why?" in says
+    assert "bucketing" in says and says.count("privatise = gaussian cannot calibrate") == 2   # for all that are off, and by button
     form.show(fl.Experiment())
     assert set(marks_of(form, "aggregate")) == WITH_MODELS
 
