@@ -19,7 +19,8 @@ SHELVES = {
     "clients out of step": ("fedfix", "fedbuff", "fedasync"),
     "without a server": ("gossip", "gossip-common-start", "gossip-variance-corrected", "gossip-quantised"),
     "attacks": ("alie", "inner-product", "min-max", "min-sum", "mimic", "boosting", "free-rider", "backdoor"),
-    "two ideas at a time": ("fedfix-scaffold", "fedbuff-trimmed-mean", "frl-reputation", "fedcac-top-k"),
+    "two ideas at a time": ("fedfix-scaffold", "fedbuff-trimmed-mean", "frl-reputation", "fedcac-top-k",
+                             "fedkseed-trimmed-mean", "streaming-diloco-private", "heavy-hitters-dropped"),
     "text": ("austen",),
 }
 

@@ -100,7 +100,7 @@ def test_what_cannot_be_chosen_is_off_with_the_reason():
     off = {name for name, mark in marks.items() if mark["off"]}
     assert {*marks} - off == WITH_MODELS | {"sum_by_item"} and len(marks) == len(choices(fl.Aggregate)[0]) - 1
     assert f"<summary>{len(off)} cannot be chosen now; 3 change something else too: why?" in says
-    assert "bucketing" in says and says.count("privatise = gaussian cannot calibrate") == 2   # for all that are off, and by button
+    assert "bucketing" in says and says.count("privatise = gaussian cannot calibrate") == 2   # off, by button
     form.show(fl.Experiment())
     assert set(marks_of(form, "aggregate")) == WITH_MODELS
 
