@@ -23,7 +23,7 @@ def account(part, plan) -> Iterator[str]:
     if part.privacy == "vector sum":
         yield (f"{nodes}; of the sum over all {M} silos, all that leaves the shuffler, they are about "
                f"{spent / M:.3g}-zCDP for one user more or less (the binomial taken for a Gaussian): epsilon = "
-               f"{guarantee(spent / M, delta):.3g} at delta = {delta:g}. {said}")
+               f"{few(guarantee(spent / M, delta))} at delta = {delta:g}. {said}")
         width, level = world.sent.width, range(kappa)
         sizes = [part.batch * M << i for i in level]
         each = [bits(n, world.net.dimension, e / kappa**0.5, delta) for n in sizes]
@@ -33,7 +33,7 @@ def account(part, plan) -> Iterator[str]:
                f"nodes: {total / 1e6:.3g} MB from users to the shuffler in the run, beside the sums that are billed")
     else:
         yield (f"{nodes}, so that all that a silo sends is {spent:.3g}-zCDP for one user more or less: epsilon = "
-               f"{guarantee(spent, delta):.3g} at delta = {delta:g}, whoever sees it. {said}")
+               f"{few(guarantee(spent, delta))} at delta = {delta:g}, whoever sees it. {said}")
     if part.privacy == "shuffle":
         top, node = amplifies_up_to(M, delta), guarantee(spent / kappa, delta)
         yield (f"a shuffler among {M} silos: the closed form covers messages of epsilon up to {max(top, 0):.3g}"
@@ -41,15 +41,23 @@ def account(part, plan) -> Iterator[str]:
                + ("so no amplification is proven, and the figure for a silo alone is what holds" if node > top else
                   f"pure reports of that would come down to {shuffled(node, M, delta):.3g} each")
                + f". Were only the sum of all {M} silos seen, as with secure aggregation, epsilon would be "
-                 f"{guarantee(spent / M, delta):.3g}")
+                 f"{few(guarantee(spent / M, delta))}")
     yield (f"the regulariser must outweigh the noise of all {M} silos: lambda = {part.ridge(world, M):.4g}. Counting "
-           f"that of one silo, as earlier work did, gives {part.ridge(world, 1):.4g}, sqrt({M}) times less")
+           f"that of one silo (our reading of the count that the paper corrects) gives {part.ridge(world, 1):.4g}")
     yield (f"rewards beyond {part.bound:g} are cut to it, and features longer than 1 to 1: no epsilon holds otherwise. "
            "Noise that follows from the seed demonstrates the mechanism and protects nobody")
     if part.fresh:
         yield ("what a user changes in the choices for the rest of its batch, inside its silo, is not counted, as in "
                "the paper; with local.fresh = false it changes nothing but its own part of the sums")
     yield OUTSIDE
+
+
+def few(epsilon: float) -> str:
+    """
+    >>> few(0.0), few(2.811)
+    ('0 (delta alone covers it)', '2.81')
+    """
+    return f"{epsilon:.3g}" if epsilon > 0 else "0 (delta alone covers it)"
 
 
 def figures(part, plan, state) -> dict[str, float]:
@@ -75,5 +83,6 @@ def views(part, plan, state) -> dict[str, View]:
                        values=(float(silos.mean()), float(silos.min()), float(silos.max()))),
         "nodes": View("tree", f"Nodes in what is known after synchronisation {t}",
                       "each silo sends one node a synchronisation, with noise of its own; what is known is the sum of "
-                      "one node for each binary digit of the number of synchronisations",
+                      "one node for each binary digit of the number of synchronisations; of levels with many nodes "
+                      "only these are shown",
                       values=tuple(tree(plan.world.rounds, t)))}

@@ -40,7 +40,7 @@ class LinUCB(Local):
     alpha: float = Field(0.01, gt=0, lt=1, description="chance that the confidence bound of an estimate fails")
     explore: float = Field(1.0, ge=0, le=10, description="how much of that bound is added to an arm's estimate")
     fresh: bool = Field(True, description="whether a silo heeds its users since the last synchronisation, too")
-    corrected: bool = Field(True, description="whether lambda outweighs the noise of all silos; before, of one")
+    corrected: bool = Field(True, description="whether lambda outweighs the noise of all silos; else of one")
 
     def sigma(self, world) -> float:
         """The deviation of the noise in a silo's node."""

@@ -98,7 +98,11 @@ def _tree_said(view: View) -> str:
     now = sorted((first, last) for _, first, last, on in view.values if on)
     spans = [f"{a:g}" if a == b else f"{a:g}–{b:g}" for a, b in now]
     more = f" and {len(spans) - 8} more" if len(spans) > 8 else ""
-    which = f": {view.labels[0] if view.labels else 'rounds'} {', '.join(spans[:8])}{more}" if now else ""
+    if view.labels:
+        lowest = min(level for level, *_, on in view.values if on) if now else 0
+        ends = sum(1 for level, *_, on in view.values if on and level == lowest)
+        return f"{len(now)} boxes over {view.labels[0]}, {ends} of them at the lowest level, {lowest:g}"
+    which = f": rounds {', '.join(spans[:8])}{more}" if now else ""
     return f"{len(now)} of {len(view.values)} intervals count now{which}"
 
 

@@ -170,7 +170,7 @@ def test_counting_one_silos_noise_leaves_a_matrix_that_is_no_sum_of_squares():
     assert local.ridge(p.world) / wrong.experiment.local.ridge(p.world) == pytest.approx(20)
     least = [q.experiment.local.figures(q, run(q, 7)[0])["least_eigenvalue"] for q in (p, wrong)]
     assert least[0] > 0 > least[1]
-    assert any("sqrt(400) times less" in note for note in p.notes)
+    assert any("Counting that of one silo (our reading" in note for note in p.notes)
 
 
 def test_bytes_are_a_triangle_and_a_vector_a_synchronisation_each_way():
