@@ -125,9 +125,16 @@ def _tree(read):
     round, view = read[-1]
     unit = view.labels[0] if view.labels else "rounds"   # of what the tree's leaves are
     fig = _blank(unit, "level")
-    for on, name, look in ((True, "counts now", {"color": BLUE, "line": {"color": INK, "width": 1}}),
+    levels = sorted({level for level, *_ in view.values})
+    most = max(abs(on) for *_, on in view.values) or 1
+    edge = {"color": BLUE if view.labels else INK, "width": 1}   # boxes too thin to be drawn are seen by it
+    for on, name, look in ((True, "counts now", {"color": BLUE, "line": edge}),
                            (False, "does not", {"color": CARD, "line": {"color": SOFT, "width": 1}})):
         some = [node for node in view.values if bool(node[3]) == on]
+        if not some:
+            continue
+        if on:
+            look = look | {"opacity": [max(abs(n[3]) / most, 0.25) for n in some]}
         fig.add_bar(y=[level for level, *_ in some], x=[last - first + 0.9 for _, first, last, _ in some], name=name,
                     base=[first - 0.45 for _, first, *_ in some], orientation="h", marker=look, width=0.8,
                     customdata=[[first, last] for _, first, last, _ in some],
@@ -135,9 +142,13 @@ def _tree(read):
     if not view.labels:
         fig.add_vline(x=round + 0.5, line={"color": VERMILLION, "width": 1.5, "dash": "4px,3px"},
                       annotation_text="now", annotation_position="top left")
-    fig.update_layout(barmode="overlay", height=120 + 34 * len({level for level, *_ in view.values}), margin_t=24)
+    fig.update_layout(barmode="overlay", height=120 + 34 * len(levels), margin_t=24)
     fig.update_xaxes(range=[0.4, max(last for _, _, last, _ in view.values) + 0.6])
-    return fig.update_yaxes(dtick=1, showgrid=False)
+    if not view.labels:
+        return fig.update_yaxes(dtick=1, showgrid=False)
+    step = levels[1] - levels[0] if len(levels) > 1 else 1
+    fig.update_xaxes(title_text=f"{unit}, in their order").update_traces(width=0.8 * step)
+    return fig.update_yaxes(tickvals=levels, showgrid=False)
 
 
 def _values(view, nodes: int) -> list:

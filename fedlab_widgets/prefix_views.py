@@ -61,6 +61,9 @@ def shows(part, plan, state) -> dict[str, View]:
                 nodes[level, p] = nodes.get((level, p), 0) + 1
     tree = tuple((bits - level, (p << bits - level) + 1, p + 1 << bits - level, on / len(lists))
                  for (level, p), on in sorted(nodes.items()))
-    return {"tree": View("tree", "prefixes that are kept",
+    found = figures(part, plan, state)
+    scored = View("lines", "Heavy hitters found", "of the prefixes that are kept, against those of the true items: F1, "
+                  "and NCR, where the more frequent ones count more", ("F1", "NCR"), (found["f1"], found["ncr"]))
+    return {"found": scored} | {"tree": View("tree", "prefixes that are kept",
                          "a box is all items that begin with a prefix, level by level of bits still unknown; the more "
                          "parties keep it, the darker", labels=("items",), values=tree)} if tree else {}

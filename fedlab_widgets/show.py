@@ -13,13 +13,14 @@ from .events import Started, Warned
 from .forecast import size
 from .part import catalogue
 from .recipes import BOOK
-from .run import Run
+from .run import COLUMNS, Run
 from .widgets.fairness import percent
 
 STATUS = {"finished": "finished", "stopped": "was stopped", "interrupted": "was interrupted", "failed": "FAILED",
           "incomplete": "is incomplete"}
 WHERE = {"sampler": "schedule.sampler", "correct": "local.correct", "evaluate": "evaluate.readings",
          "topology": "aggregate.topology", "oracle": "local.oracle"}   # else the slot
+USUAL = {"train_loss", "update_norm", "clip", "parity_gap", "opportunity_gap", "odds_gap"}   # read elsewhere
 LEAST = 80   # columns of a terminal that the table of rounds needs: a figure is never cut off
 
 
@@ -82,6 +83,11 @@ def _reading(run: Run, last) -> list[str]:
              f"{percent(run.majority)}."]
     counts, clients = run.counts(), run.clients
     rows = "held-out rows of clients" if counts is None else f"{counts.sum():,} held-out rows of {len(counts)} clients"
+    own = [c for c in run.history.columns if c not in {*COLUMNS, *USUAL} and not c.startswith("gain_")
+           and not math.isnan(last[c])]
+    if own:
+        figures = ", ".join(f"{c.replace('_', ' ')} {last[c]:.4g}" for c in own)
+        lines.append(f"By measures of the method's own: {figures}.")
     if not math.isnan(last.worst_client):
         low, high, middle = map(percent, (last.worst_client, last.best_client, last.mean_client))
         lines.append(f"On their own held-out rows clients range from {low}{_who(clients, min)} to "
