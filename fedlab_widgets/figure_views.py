@@ -156,14 +156,14 @@ def _values(view, nodes: int) -> list:
 
 
 def _text(read):
-    fig = go.Figure(layout={"xaxis": {"visible": False}, "yaxis": {"visible": False},
-                            "margin": {"l": 8, "r": 8, "t": 8, "b": 8}})
-    lines = [line for label, text in samples(read)
-             for line in (f"<b>{escape(label)}</b>", *(escape(row) for piece in text.split("\n")
-                                                      for row in (wrap(piece, 76) or [""])), "")]
+    fig = _blank("rounds", "").update_xaxes(visible=False).update_yaxes(visible=False)
+    lines = []
+    for label, text in samples(read):
+        rows = [row for piece in text.split("\n") for row in (wrap(piece, 76) or [""])]
+        lines += [f"<b>{escape(label, quote=False)}</b>", *(escape(row, quote=False) for row in rows), ""]
     return fig.add_annotation(text="<br>".join(lines), x=0, y=1, xref="paper", yref="paper", xanchor="left",
                               yanchor="top", align="left", showarrow=False,
-                              font={"size": 12, "color": INK}).update_layout(height=24 + 18 * len(lines))
+                              font={"size": 12, "color": INK}).update_layout(height=16 + 17 * len(lines))
 
 
 FIGURES = {"text": _text, "lines": _lines, "matrix": _matrix, "graph": _graph, "tree": _tree}

@@ -110,7 +110,7 @@ def _model(plan: Plan, state: State) -> float:
     """Bytes of model that a client downloads in the mean of the rounds: what is known of it beforehand."""
     e, world = plan.experiment, plan.world
     if not e.local.in_turn:
-        return e.distribute.price(world)
+        return e.distribute.expected(plan, _each(plan, state))
     cohort = e.schedule.next(world, state)[0]
     return sum(e.distribute.downloads(plan, replace(state, round=r), cohort) for r in range(e.rounds)) / (
         e.rounds * max(cohort.invited, 1))

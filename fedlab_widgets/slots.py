@@ -147,8 +147,12 @@ class Distribute(Part):
         """Bytes of model one client downloads; what parts share with clients is priced beside it by the engine."""
         return payload_bytes(world.sent.width, world.dtype)
 
+    def expected(self, plan: Plan, sent: float) -> float:
+        """The same as far as it is known before a run in which each client sends so many bytes a round."""
+        return self.price(plan.world)
+
     def downloads(self, plan: Plan, state: State, cohort: Cohort) -> int:
-        """The same of all clients that are asked in the round after `state`, drop-outs included."""
+        """What all clients that are asked in the round after `state` download, drop-outs included."""
         return cohort.invited * self.price(plan.world)
 
 

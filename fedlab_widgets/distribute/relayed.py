@@ -5,6 +5,7 @@ from ..part import part
 from ..slots import Distribute
 from ..types import Memory, Table, View
 
+FEW = 8         # clients with a line of their own in the live reading
 NEVER = -2**62   # known bytes of a client without a model: whatever it misses is longer than the model
 
 
@@ -52,6 +53,12 @@ class Relayed(Distribute):
         mine = state.memory["distribute"]
         return mine.shared["server total"] - mine.own["known"].gather(ids)[:, 0]
 
+    def expected(self, plan, sent):
+        schedule, clients = plan.experiment.schedule, plan.world.clients
+        often = schedule.rate(clients)   # 1 / often rounds lie between two visits of a client, on average
+        messages = often * len(schedule.eligible(clients)) * sent
+        return min(self.price(plan.world), messages / often - sent)
+
     def downloads(self, plan, state, cohort):
         model = self.price(plan.world)
         lost = cohort.invited - len(cohort)
@@ -65,7 +72,10 @@ class Relayed(Distribute):
     def shows(self, plan, state, cohort):
         ids = torch.arange(min(64, plan.world.clients))
         due = self.missing(state, ids).clamp(max=self.price(plan.world)).double()
+        names = tuple(f"client {i}" for i in ids.tolist())
+        if len(ids) > FEW:   # lines that cross all the time
+            names, due = ("the client furthest behind", "the one in the middle", "the one least behind"), torch.stack(
+                [due.max(), due.median(), due.min()])
         return {"catch-up": View(
-            "lines", "Bytes to catch up", "What each client would have to download before it can take part: the "
-            "messages that it has not heard, or the model where that is shorter.",
-            tuple(f"client {i}" for i in ids.tolist()), tuple(due.tolist()))}
+            "lines", "Bytes to catch up", "What clients would have to download before they can take part: the "
+            "messages that they have not heard, or the model where that is shorter.", names, tuple(due.tolist()))}

@@ -52,10 +52,10 @@ def pictures(total: Tensor, chance: Tensor | None) -> dict[str, View]:
         shares["least likely to most likely"] = float(chance.min() / chance.max())
     return {
         "sums of slopes": View(
-            "lines", "sum of slopes", "how far the model has gone along some of the shared directions: its start and "
-            f"all {len(total):,} such numbers are the whole model", tuple(f"direction {k}" for k in range(len(some))),
+            "lines", "Sums of slopes", "How far the model has gone along some of the shared directions: its start and "
+            f"all {len(total):,} such numbers are the whole model.", tuple(f"direction {k}" for k in range(len(some))),
             tuple(some)),
         "directions used": View(
-            "lines", "share", "how many of the shared directions any client has walked along"
-            + (", and how much less likely the least likely is drawn than the most likely (1/e at the least)"
-               if "least likely to most likely" in shares else ""), tuple(shares), tuple(shares.values()))}
+            "lines", "Share of directions used", "How many of the shared directions any client has walked along"
+            + (", and how much less likely the least likely is drawn than the most likely (1/e at the least)."
+               if "least likely to most likely" in shares else "."), tuple(shares), tuple(shares.values()))}

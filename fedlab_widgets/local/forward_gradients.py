@@ -73,7 +73,7 @@ class ForwardGradients(Local):
         if not len(cohort):
             return {}
         sizes = state.memory["local"].own["slopes"].gather(cohort.ids).abs().double().flatten()
-        levels = {"least": 0.0, "quarter": 0.25, "median": 0.5, "three quarters": 0.75, "most": 1.0}
+        levels = {"smallest": 0.0, "quarter": 0.25, "median": 0.5, "three quarters": 0.75, "largest": 1.0}
         return {"slopes": View(
             "lines", "Sizes of the slopes", "How large the slopes were that clients measured in this round, before "
             "they were encoded.", tuple(levels), tuple(float(sizes.quantile(q)) for q in levels.values()))}

@@ -91,9 +91,10 @@ class Streaming(Adam):
         rounds = range(max(state.round - self.fragments, 0) + 1, state.round + 1)
         last = [max((r for r in rounds if i in self.gone(world, r)), default=0) for i in range(self.fragments)]
         flying = ", ".join(str(i + 1) for i in self.gone(world, state.round))
+        flying = f"; on its way now: {flying}" if state.round < world.rounds else ""
         labels = tuple(f"fragment {i + 1}" for i in range(self.fragments))
         return {"fragments in flight": View("lines", "Fragments in flight", "how far clients' own copies of a fragment "
-                                            f"are from the model of all, in the mean; on its way now: {flying}",
+                                            f"are from the model of all, in the mean{flying}",
                                             labels, tuple(far)),
                 "age of fragments": View("lines", "Age of fragments", "rounds since a fragment was last sent", labels,
                                          tuple(float(state.round - r) for r in last))}

@@ -45,5 +45,5 @@ streaming = enter(
     "Douillard et al., Streaming DiLoCo with Overlapping Communication, arXiv 2501.18512",
     **NOVELS, **OUTER, distribute=Changes(), encode=Float4(),
     local=Streaming(lr=3e-3, steps=10, batch=16, fragments=3, overlap=1, mix=0.5),
-    evaluate=Evaluation(every=6, clients=2, readings=READINGS), rounds=30,
+    evaluate=Evaluation(every=5, clients=2, readings=READINGS), rounds=30,
 )

@@ -58,7 +58,7 @@ def _lines_said(view: View) -> str:
     if not known:
         return "nothing to read"
     if len(known) <= 4:
-        return ", ".join(f"{name} {number(v)}" for name, v in known)
+        return ", ".join(f"{name}{':' * name[-1:].isdigit()} {number(v)}" for name, v in known)
     low, high = min(v for _, v in known), max(v for _, v in known)
     if low == high:
         return f"all {len(known)} are {number(low)}"

@@ -116,29 +116,63 @@ def chromium():
         browser.close()
 
 
+class Opened:
+    """A page on the notebook; nothing but this server can be reached, and no script may fail."""
+
+    def __init__(self, lab, chromium):
+        self.lab, self.outside, self.broken = lab, [], []
+        self.page = page = chromium.new_page(viewport={"width": 1500, "height": 1400})
+        own = (lab, "data:", "blob:", lab.replace("http", "ws"))
+        page.on("request", lambda r: None if r.url.startswith(own) else self.outside.append(r.url))
+        page.on("pageerror", lambda e: self.broken.append(str(e)))
+        page.goto(lab + "/lab/tree/board.ipynb?reset")
+        page.wait_for_selector(".jp-NotebookPanel", timeout=120_000)
+        page.wait_for_function("""() => {
+            const c = window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel;
+            return c && c.status === 'idle' && c.connectionStatus === 'connected'; }""", timeout=120_000)
+        page.evaluate("window.jupyterapp.commands.execute('application:set-mode', {mode: 'single-document'})")
+        page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+
+    def fresh(self):
+        """The page with its cell run anew: an empty board."""
+        page = self.page
+        page.set_viewport_size({"width": 1500, "height": 1400})
+        page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        page.wait_for_function("() => { const all = document.querySelectorAll('.flb'); "
+                               "return all.length === 1 && all[0].dataset.n === '0' && +all[0].dataset.seq >= 0; }",
+                               timeout=90_000)
+        return page
+
+    def check(self):
+        assert self.broken == [], "errors in the page"
+        assert self.outside == [], "the page asked for something outside"
+
+    def close(self):
+        for session in json.load(urllib.request.urlopen(self.lab + "/api/sessions")):
+            urllib.request.urlopen(urllib.request.Request(f"{self.lab}/api/sessions/{session['id']}", method="DELETE"))
+        self.page.close()
+
+
+@pytest.fixture(scope="module")
+def shared(lab, chromium):
+    """One page and one kernel for all tests that leave the notebook as it was: to open one takes ten seconds."""
+    opened = Opened(lab, chromium)
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
-def page(lab, chromium):
-    """A page whose first cell has been run and shows the board; nothing but this server can be reached."""
-    page = chromium.new_page(viewport={"width": 1500, "height": 1400})
-    outside, broken = [], []
-    own = (lab, "data:", "blob:", lab.replace("http", "ws"))
-    page.on("request", lambda r: None if r.url.startswith(own) else outside.append(r.url))
-    page.on("pageerror", lambda e: broken.append(str(e)))
-    page.goto(lab + "/lab/tree/board.ipynb?reset")
-    page.wait_for_selector(".jp-NotebookPanel", timeout=120_000)
-    page.wait_for_function("""() => { const c = window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel;
-        return c && c.status === 'idle' && c.connectionStatus === 'connected'; }""", timeout=120_000)
-    page.evaluate("window.jupyterapp.commands.execute('application:set-mode', {mode: 'single-document'})")
-    page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
-    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.wait_for_selector(".flb[data-n='0']", timeout=90_000)
-    page.wait_for_function("() => +document.querySelector('.flb').dataset.seq >= 0")
-    yield page
-    assert broken == [], "errors in the page"
-    assert outside == [], "the page asked for something outside"
-    for session in json.load(urllib.request.urlopen(lab + "/api/sessions")):
-        urllib.request.urlopen(urllib.request.Request(f"{lab}/api/sessions/{session['id']}", method="DELETE"))
-    page.close()
+def page(shared):
+    yield shared.fresh()
+    shared.check()
+
+
+@pytest.fixture
+def own_page(lab, chromium):
+    opened = Opened(lab, chromium)
+    yield opened.fresh()
+    opened.check()
+    opened.close()
 
 
 def kernel(page, code: str) -> str:
@@ -317,25 +351,6 @@ def test_plain_keys_do_not_reach_jupyterlab(page):
             assert page.evaluate(cells) == before and page.locator(".flb").count() == 1, keys
 
 
-def test_the_same_board_twice_and_a_restarted_kernel(page):
-    kernel(page, "begin('Twice'); grow(1, 5); end()")
-    show_again(page)
-    page.wait_for_function("() => document.querySelectorAll('.flb[data-n=\"5\"]').length === 2")
-    kernel(page, "grow(6, 7)")
-    page.wait_for_function("() => document.querySelectorAll('.flb[data-n=\"7\"]').length === 2")
-    kernel(page, "board.say('running', 'going on', 0.5, 3); board.flush()")
-    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
-    page.locator(".flb-lost", has_text="run this cell again").first.wait_for(timeout=90_000)
-
-
-def test_a_new_view_shows_the_snapshot_when_nobody_answers(page):
-    kernel(page, "begin('Saved'); grow(1, 5); end(); begin('Saved again'); grow(1, 6); end();"
-                 "board.send = lambda *a: None")
-    show_again(page)
-    page.wait_for_function("() => { const d = document.querySelectorAll('.flb')[1]?.dataset; return d && d.n === '6' "
-                           "&& d.ghost === '5' && d.seq === '-1' && d.state === 'done'; }")
-
-
 def test_emitted_to_visible_in_150_ms(page):
     kernel(page, "begin('Latency', rounds=1040); grow(1, 1000, rounds=1040)")
     until(page, n=1000)
@@ -350,3 +365,24 @@ def test_emitted_to_visible_in_150_ms(page):
     lags = sorted(seen[r] - at for r, at in sent.items() if r in seen)
     print(f"emitted to visible: median {lags[len(lags) // 2]:.0f} ms, worst {lags[-1]:.0f} ms, {len(lags)} of 40 drawn")
     assert len(lags) >= 30 and lags[len(lags) // 2] <= 150
+
+
+def test_the_same_board_twice_and_a_restarted_kernel(own_page):
+    page = own_page
+    kernel(page, "begin('Twice'); grow(1, 5); end()")
+    show_again(page)
+    page.wait_for_function("() => document.querySelectorAll('.flb[data-n=\"5\"]').length === 2")
+    kernel(page, "grow(6, 7)")
+    page.wait_for_function("() => document.querySelectorAll('.flb[data-n=\"7\"]').length === 2")
+    kernel(page, "board.say('running', 'going on', 0.5, 3); board.flush()")
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    page.locator(".flb-lost", has_text="run this cell again").first.wait_for(timeout=90_000)
+
+
+def test_a_new_view_shows_the_snapshot_when_nobody_answers(own_page):
+    page = own_page
+    kernel(page, "begin('Saved'); grow(1, 5); end(); begin('Saved again'); grow(1, 6); end();"
+                 "board.send = lambda *a: None")
+    show_again(page)
+    page.wait_for_function("() => { const d = document.querySelectorAll('.flb')[1]?.dataset; return d && d.n === '6' "
+                           "&& d.ghost === '5' && d.seq === '-1' && d.state === 'done'; }")
