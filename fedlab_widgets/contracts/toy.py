@@ -95,7 +95,7 @@ def _net(net: Part) -> dict:
     """A net, with the first of the toy tasks that it can read, unless it has one of its own."""
     if "task" in beside(net):
         return {"net": net}
-    for task in (table(), images(), tokens(), LinearBandit(silos=10, users=22, arms=3, dimension=2)):
+    for task in (table(), images(), tokens()):
         e = Experiment(**BASE, net=net, task=task)
         try:
             prepare(e, world_of(e, torch.device("cpu")))
@@ -129,6 +129,8 @@ def beside(part: Part) -> dict:
         return {"net": MLP(hidden=(6, 5)), "distribute": Changes(), "local": Streaming(steps=3, batch=8)}
     if isinstance(part, LinUCB):   # 6 rounds of 25 users, and a fifth held out
         return {"task": LinearBandit(silos=10, users=190, arms=3, dimension=2), "net": LinearStatistics()}
+    if isinstance(part, LinearStatistics):
+        return {"task": LinearBandit(silos=10, users=22, arms=3, dimension=2)}
     if isinstance(part, Writing):
         return {"task": Austen(stride=1000), "net": CharTransformer(width=4, layers=1, heads=1)}
     if isinstance(part, CorrelatedNoise):

@@ -16,7 +16,7 @@ class Writing(Evaluate):
     The model is the row [P] that all share. Raises BadInput for fields out of range. Source: see `fl.write`.
     """
 
-    prompt: str = Field("Emma ", max_length=200, description="what the text begins with")
+    prompt: str = Field("Emma", max_length=200, description="what the text begins with")
     length: int = Field(160, ge=1, le=2000, description="characters that the model writes after it")
     temperature: float = Field(0.7, ge=0, le=10, description="1: characters as likely as the model has them; less: the "
                                                             "likelier ones more often")
@@ -36,7 +36,7 @@ class Writing(Evaluate):
             world = plan.world
             first = world.layout.flatten(world.net, world.dtype, world.device)
             samples.insert(0, ("before training", self.sample(plan, first)))
-        return {"writing": View("text", "What the model writes", f"after the words “{self.prompt.strip()}”, always by "
+        return {"writing": View("text", "What the model writes", f"after “{self.prompt.strip()}”, always by "
                                 "the same draws: only the model differs", values=tuple(samples))}
 
     def sample(self, plan, model: torch.Tensor) -> str:

@@ -213,8 +213,8 @@ def wrong(annotation, marks=(), optional=False):
 
 
 def companions(cls):
-    """What a part cannot do without; tasks and nets stand alone."""
-    return beside(cls()) if cls.slot not in ("task", "net") else {}
+    """What a part cannot do without; tasks stand alone."""
+    return beside(cls()) if cls.slot != "task" else {}
 
 
 def paths():

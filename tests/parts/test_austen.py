@@ -268,7 +268,7 @@ def test_the_recipe_learns_and_writes(tmp_path):
     read = [pair for _, view in run.views["writing"] for pair in map(tuple, view.values)]
     assert [label for label, _ in read] == ["before training", "after round 1", "after round 2"]
     samples = [text for _, text in read]
-    assert samples[0] == write(e, "Emma ", 160) and samples[2] == write(run, "Emma ", 160) != samples[1]
+    assert samples[0] == write(e, "Emma", 160) and samples[2] == write(run, "Emma", 160) != samples[1]
     assert run.figure("writing").data.text.tolist() == samples
     page = Inside.of(run).pictures.value
     assert all(escape(text) in page for text in samples)

@@ -67,7 +67,7 @@ def every_part():
 
 # Where each slot stands in an experiment, and what else makes its parts fit.
 PLACES = {"sampler": "schedule.sampler", "correct": "local.correct", "evaluate": "evaluate.readings",
-          "topology": "aggregate.topology"}
+          "topology": "aggregate.topology", "oracle": "local.oracle"}
 FITS = {("correct", "control_variate"): fl.recipe("scaffold"), ("correct", "dynamic_regulariser"): fl.recipe("feddyn"),
         ("privatise", "gaussian"): fl.recipe("dp-fedavg"), ("privatise", "adaptive_clip"): fl.recipe("dp-fedavg")}
 
@@ -85,7 +85,8 @@ def test_on_opening_only_the_first_questions_are_in_the_page(form):
 
 @pytest.mark.parametrize(("slot", "name"), every_part())
 def test_every_part_can_be_chosen_and_shows_its_fields(slot, name):
-    fits = fl.recipe("gossip") if slot == "topology" else FITS.get((slot, name))
+    nested = {"topology": "gossip", "oracle": "heavy-hitters"}
+    fits = fl.recipe(nested[slot]) if slot in nested else FITS.get((slot, name))
     form, path = Form(fits), PLACES.get(slot, slot)
     many = isinstance(form.field(path), PartList)
     if many:

@@ -179,8 +179,8 @@ def choose(form, label):
 
 def test_the_form_offers_your_file_and_opens_the_panel(form):
     field = form.field("task")
-    assert [name for name, _ in field.control.options] == ["adult", "austen", "digits", "mnist", "two gaussians",
-                                                               "Your file…"]
+    assert [name for name, _ in field.control.options] == ["adult", "austen", "digits", "items", "linear bandit",
+                                                               "mnist", "two gaussians", "Your file…"]
     choose(form, "Your file…")
     assert field.panel in field.box.children and form.experiment.task == fl.Digits() and form.problem == ""
     form.field("rounds").control.value = 7   # the panel stays open while other things change
@@ -190,7 +190,7 @@ def test_the_form_offers_your_file_and_opens_the_panel(form):
     field.panel.status.thread.join(20)
     assert form.experiment.task.title == "people.csv" and form.experiment.partition == fl.Natural()
     assert [name for name, _ in field.control.options] == [
-        "adult", "people.csv", "austen", "digits", "mnist", "two gaussians", "Your file…"]
+        "adult", "people.csv", "austen", "digits", "items", "linear bandit", "mnist", "two gaussians", "Your file…"]
     assert field.control.label == "people.csv" and field.panel not in field.box.children
     assert "Your own rows. 60 rows were read and 60 are used." in field.says.value
     assert "Clients go by number: 0 A, 1 B, 2 C." in field.says.value
