@@ -45,7 +45,7 @@ def measured(mechanism, steps, repeats):
 
 
 def test_errors_on_a_stream_grow_as_the_reference_says():
-    """Experiment A of the card. The integral of B^2 over [0, 1] has mean 1/2 and variance 1/3: the mean square error of
+    """The integral of B^2 over [0, 1] has mean 1/2 and variance 1/3: the mean square error of
     "records" over R repetitions deviates by sqrt(4 / 3 / R) of itself, so its root with 300 by 3.3 %."""
     sizes = [row["steps"] for row in ROWS if row["steps"] in (256, 1024, 4096)]
     slopes = {}

@@ -144,7 +144,7 @@ def test_rotated_signs():
     assert arrays["scale"][:, 0].tolist() == pytest.approx([8**0.5, 0.5**0.5, 10 * 8**0.5 / 24], rel=1e-5)
     assert arrived[2].tolist() == pytest.approx([10 / 3] + 7 * [0], abs=1e-5)
     assert Drive().price(space(8), torch.float32) == 1 + 4 + 8
-    assert Drive(log2_piece=14).price(space(10_000), torch.float32) == 16_384 // 8 + 12   # the card's d' / 8 + 12
+    assert Drive(log2_piece=14).price(space(10_000), torch.float32) == 16_384 // 8 + 12   # d' / 8 + 12
 
 
 def test_what_is_turned_keeps_its_length_along_the_row():
