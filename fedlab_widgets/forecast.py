@@ -166,6 +166,6 @@ def _memory(plan: Plan, tables: list[table.Table], most: int, reports: float, ch
     rows = sum(t.numel() * t.element_size() for t in vars(world.data).values() if hasattr(t, "numel"))
     registered = world.clients * (24 + 4 * len(tables))              # where its rows are, and where what it remembers
     side_by_side = min(chunk, reports) * world.layout.total * 4      # start, weights, gradient, update
-    sent = reports * plan.space.width * (1 if plan.experiment.aggregate.folds else 3)
+    sent = reports * (plan.space.width if plan.experiment.aggregate.folds else 3 * plan.meant.width)
     remembered = sum(min(table.HELD, most * t.width) for t in tables)
     return int(rows + registered + remembered + item * (side_by_side + sent + 3 * world.layout.total))
