@@ -192,7 +192,7 @@ def test_the_contracts_hold(part, contract, monkeypatch):
 
 
 def test_the_recipe_rewards_by_contribution_and_shuts_out_the_free_rider():
-    """Five clients' accuracies on the test set, alone and rewarded: the study asked for a correlation of 0.7 or more, and
+    """Five clients' accuracies on the test set, alone and rewarded: a correlation of 0.7 or more was asked for, and
     that the best loses no more than 0.01."""
 
     def accuracies(e):
