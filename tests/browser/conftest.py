@@ -219,6 +219,13 @@ def notebook(chromium, server):
         yield open_
 
 
+@pytest.fixture(scope="module")
+def shared_notebook(chromium, server):
+    """The same, open until the file is done."""
+    with opener(chromium, *server) as open_:
+        yield open_
+
+
 @pytest.fixture
 def front(chromium, tmp_path):
     """front(command, ready) -> (root folder, open(path, width=1400) -> Page) on a front end other than JupyterLab.

@@ -30,7 +30,7 @@ def another_environment(folder: Path, extensions: list[str]) -> str:
 
 @pytest.mark.parametrize("has, lacks, package", [
     (["@jupyter-widgets/jupyterlab-manager"], "anywidget", "anywidget"),
-    (["anywidget"], "@jupyter-widgets/jupyterlab-manager", "jupyterlab_widgets")])
+    pytest.param(["anywidget"], "@jupyter-widgets/jupyterlab-manager", "jupyterlab_widgets", marks=pytest.mark.slow)])
 def test_a_server_elsewhere_without_an_extension(other_server, tmp_path, has, lacks, package):
     python = another_environment(tmp_path / "hub", has)
     page = other_server(python=python)("missing", CELLS)
@@ -51,7 +51,8 @@ def test_a_server_elsewhere_without_an_extension(other_server, tmp_path, has, la
                 f"assert 'extension {lacks} is missing' in said and 'runs in {tmp_path / 'hub'}' in said, said")
 
 
-@pytest.mark.parametrize("name", ["anywidget", "@jupyter-widgets/jupyterlab-manager"])
+@pytest.mark.parametrize("name", [pytest.param("anywidget", marks=pytest.mark.slow),
+                                  "@jupyter-widgets/jupyterlab-manager"])
 def test_an_extension_that_is_switched_off(other_server, name):
     start = other_server
     (start.home / "labconfig").mkdir()
@@ -77,6 +78,7 @@ def test_nothing_is_said_while_the_kernel_is_busy_nor_when_the_page_answers(note
     page.wait_for("b.dataset.seq >= 0")
 
 
+@pytest.mark.slow
 def test_the_place_is_empty_again_when_a_page_answers_after_all(notebook):
     page = notebook("late", [CELLS[0]], run=False)
     page.kernel("from fedlab_widgets.widgets.board import Board\nasked = Board._asked\nBoard._asked = lambda *a: None")

@@ -77,7 +77,7 @@ def test_a_page_loaded_again_unsaved_gets_the_same_run_back_by_its_cell(lab):
     assert page.kernel(FOLDERS.format(name="unsaved")).strip() == "1", "a second run was started"
 
 
-@pytest.mark.parametrize("state", ["running", "idle", "done"])
+@pytest.mark.parametrize("state", ["running", pytest.param("idle", marks=pytest.mark.slow), "done"])
 def test_a_restarted_kernel_is_said_and_the_cell_gives_a_new_lab(lab, state):
     page = lab(f"restart-{state}")
     if state != "idle":

@@ -102,4 +102,4 @@ def _rounds(path):
 def test_the_panel_of_a_run_shows_its_end(run):
     pytest.importorskip("anywidget")
     panel = run.panel("inside")
-    assert panel.layout.display is None and "After round 4: client 0 4, client 1 8." in panel.pictures.value
+    assert panel.layout.display is None and "After round 4: client 0: 4, client 1: 8." in panel.pictures.value

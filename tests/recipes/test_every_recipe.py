@@ -10,7 +10,8 @@ from fedlab_widgets import phrases
 from fedlab_widgets.part import Part
 from fedlab_widgets.recipes import BOOK
 
-FEW = {"dp-fedavg": {"partition.clients": 200}, "fedpem": {"local.step": 8}}   # else nothing is sent in two rounds
+FEW = {"dp-fedavg": {"partition.clients": 200}, "fedpem": {"local.step": 8},   # else nothing is sent in two rounds
+       "fedkseed-austen": {"local.steps": 20}}
 
 
 @pytest.mark.parametrize("name", BOOK)

@@ -9,7 +9,7 @@ from pydantic import Field as SpecField
 from pydantic import model_validator
 
 import fedlab_widgets as fl
-from fedlab_widgets.part import _CATALOGUE, Part, catalogue
+from fedlab_widgets.part import _CATALOGUE, WATCHERS, Part, catalogue
 from fedlab_widgets.recipes import BOOK
 from fedlab_widgets.spec import Evaluation
 from fedlab_widgets.widgets import words
@@ -21,6 +21,13 @@ from fedlab_widgets.widgets.host import differences, value_at
 @pytest.fixture
 def form():
     return Form()
+
+
+@pytest.fixture(autouse=True)
+def _gone():
+    """Forms hear of every new part as long as they live, and ipywidgets keeps hundreds of them alive here."""
+    yield
+    WATCHERS.clear()
 
 
 def typed(form, path, value):
