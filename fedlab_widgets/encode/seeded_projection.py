@@ -23,9 +23,9 @@ class SeededProjection(Encode):
     length of x, so that what arrives of one client is mostly noise, which many rounds average out. No matrix is
     inverted. Every client draws its own directions in every round, in turn: it holds a few of them at a time.
     Raises BadInput for fewer than two directions a tensor. Source: Shu et al., Ferret: Federated Full-Parameter Tuning
-    at Scale for Large Language Models, ICML 2025 (arXiv 2409.06277), Algorithm 1; the two that every budget begins with
-    are ours (there budgets in proportion are raised to two). Its released code differs: it leaves out the 3 of 1 / rho,
-    and all clients share one pool of directions.
+    at Scale for Large Language Models, ICML 2025 (arXiv 2409.06277): its abstract, summaries of its method and its
+    released code, not its text. The two that every budget begins with are ours (there budgets in proportion are raised
+    to two). The code differs: it leaves out the 3 of 1 / rho, and all clients share one pool of directions.
     """
 
     tag = "fewer entries"
