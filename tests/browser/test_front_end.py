@@ -68,6 +68,7 @@ def test_an_extension_that_is_switched_off(other_server, name):
     assert page.output(SAID).is_visible(), "a run cures nothing"
 
 
+@pytest.mark.slow
 def test_nothing_is_said_while_the_kernel_is_busy_nor_when_the_page_answers(notebook):
     page = notebook("busy", [CELLS[0], "import time; time.sleep(7)", "import asyncio; await asyncio.sleep(6)",
                              "print('cells have ended')"])
@@ -91,6 +92,7 @@ def test_the_place_is_empty_again_when_a_page_answers_after_all(notebook):
     page.page.wait_for_function(f"() => !{SEEN}", timeout=30_000)
 
 
+@pytest.mark.slow
 def test_it_is_hidden_in_a_page_that_was_loaded_again(notebook):
     """JupyterLab forgets which output is which when it loads a saved notebook: nobody can empty the place then."""
     page = notebook("again", [CELLS[0]], run=False)

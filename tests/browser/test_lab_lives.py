@@ -62,6 +62,7 @@ def test_widgets_hear_a_page_after_the_one_they_answered_last_has_gone(lab):
     page.wait_for("+b.dataset.n >= 1", 30)
 
 
+@pytest.mark.slow
 def test_a_page_loaded_again_unsaved_gets_the_same_run_back_by_its_cell(lab):
     page = lab("unsaved")
     page.choose("slow (about 30 s)")
@@ -77,7 +78,8 @@ def test_a_page_loaded_again_unsaved_gets_the_same_run_back_by_its_cell(lab):
     assert page.kernel(FOLDERS.format(name="unsaved")).strip() == "1", "a second run was started"
 
 
-@pytest.mark.parametrize("state", ["running", pytest.param("idle", marks=pytest.mark.slow), "done"])
+@pytest.mark.parametrize("state", ["running", pytest.param("idle", marks=pytest.mark.slow),
+                                   pytest.param("done", marks=pytest.mark.slow)])
 def test_a_restarted_kernel_is_said_and_the_cell_gives_a_new_lab(lab, state):
     page = lab(f"restart-{state}")
     if state != "idle":
