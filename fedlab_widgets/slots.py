@@ -162,6 +162,7 @@ class Local(Part):
     slot = "local"
     own_account: ClassVar[str] = ""          # what it promises to clients' rows, where that is a kind of privacy
     heeds_fairness: ClassVar[bool] = False   # whether its steps take in what parts of the slot fairness add
+    rebuilds: ClassVar[bool] = False         # whether the first model and its shared values tell the model of all
     in_turn: ClassVar[bool] = False          # whether only what travels in a round moves in it (see `travels`)
 
     @abstractmethod

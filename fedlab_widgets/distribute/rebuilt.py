@@ -2,6 +2,7 @@ import torch
 from pydantic import Field
 
 from ..part import part
+from ..server.apply import Apply
 from ..slots import Distribute
 from ..table import Table
 from ..types import Memory, payload_bytes
@@ -44,9 +45,9 @@ class Rebuilt(Distribute):
         return None, Memory({"seen": torch.ones(len(ids), 1, dtype=torch.float64)})
 
     def misfits(self, e):
-        if e.local.name != "seeded_steps":
+        if not e.local.rebuilds:
             yield (f"distribute = {self.name} rebuilds the model from numbers of shared directions, and local = "
                    f"{e.local.name} has none; set local to 'seeded_steps', or distribute to 'broadcast'")
-        if e.server.name != "apply" or e.server.lr != 1:
+        if e.server != Apply():
             yield (f"distribute = {self.name} needs the sum of updates to be the model, and server = {e.server.name} "
                    "does more with them; set server to 'apply' with lr = 1, or distribute to 'broadcast'")

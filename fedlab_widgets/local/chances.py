@@ -44,9 +44,10 @@ def learnt(mine: Memory, size: Tensor, visited: Tensor, count: float) -> Memory:
                                            "chances": chances(sizes / (1 + visits))})
 
 
-def pictures(total: Tensor, chance: Tensor | None) -> dict[str, View]:
+def pictures(known: dict[str, Tensor]) -> dict[str, View]:
     """Live readings of the sums A [K] of slopes along shared directions, and of the chances [K] with which these are
     drawn, where they differ."""
+    total, chance = known["total"], known.get("chances")
     some, shares = total[:SHOWN].tolist(), {"used so far": float((total != 0).double().mean())}
     if chance is not None:
         shares["least likely to most likely"] = float(chance.min() / chance.max())

@@ -5,6 +5,7 @@ from pydantic import Field
 
 from .. import seeds
 from ..directions import Pool
+from ..nets.warm_start import WarmStart
 from ..part import part
 from ..slots import Local
 from ..types import Block, Interrupted, Kind, Memory, Space, Trained
@@ -38,6 +39,8 @@ class SeededSteps(Local):
     none is drawn twice into the pool; and what a client adds to the history is the mean of its own steps, and is sent.
     """
 
+    rebuilds = True
+
     directions: int = Field(4096, ge=1, le=1_000_000, description="K, how many directions all share")
     steps: int = Field(200, ge=1, le=100_000, description="steps in a round, whatever the client's size")
     lr: float = Field(1e-3, gt=0, le=100, description="step size, the same in all rounds")
@@ -47,9 +50,8 @@ class SeededSteps(Local):
     adaptive: bool = Field(False, description="whether directions along which the loss changed much are drawn more")
 
     def gives(self, world):
-        K = self.directions
-        history = (Block("size", K), Block("visited", K, Kind.BITS)) if self.adaptive else ()
-        return Space((Block("update", K), *history))
+        K, history = self.directions, [Block("size", self.directions), Block("visited", self.directions, Kind.BITS)]
+        return Space((Block("update", K), *(history if self.adaptive else ())))
 
     def steps_of(self, sizes, largest):
         return torch.where(sizes > 0, self.steps, 0)
@@ -73,15 +75,14 @@ class SeededSteps(Local):
         numbers = drawn(seeds.fold(keys, WALK), self.steps, self.directions, chance).to(world.device)
         walk = Along(self, world, start[who].contiguous())
         batch = min(self.batch or world.shards.largest, max(world.shards.largest, 1))
-        at = 0
+        chosen = iter(numbers.unbind(1))   # a direction for each client, step by step
         for steps in batches(world.shards, cohort.ids[order], keys, batch, total[order], world.dtype, POLL):
             if stop():
                 raise Interrupted
             for rows, share, alive, a in zip(*steps, strict=True):
                 x, y = world.shards.gather(rows[:a])
                 x, y = tamper(x, y, who[:a]) if tamper else (x, y)
-                walk.step(numbers[:a, at], x, y, share[:a], alive[:a])
-                at += 1
+                walk.step(next(chosen)[:a], x, y, share[:a], alive[:a])
         extras = {"update": walk.H}
         if self.adaptive:
             extras |= {"size": walk.size / walk.visits.clamp(min=1), "visited": (walk.visits > 0).to(world.dtype)}
@@ -96,8 +97,7 @@ class SeededSteps(Local):
         return learnt(memory, value["size"], value["visited"], share * world.clients) if self.adaptive else memory
 
     def shows(self, plan, state, cohort):
-        known = state.memory["local"].shared
-        return pictures(known["total"], known.get("chances"))
+        return pictures(state.memory["local"].shared)
 
     def misfits(self, e):
         if e.aggregate.of_models or e.aggregate.returns_rows:
@@ -106,10 +106,10 @@ class SeededSteps(Local):
 
     def remarks(self, plan):
         e, K = plan.experiment, self.directions
-        if e.net.name != "warm_start":
+        if not isinstance(e.net, WarmStart):
             yield (f"net = {e.net.name} begins with random weights, from which steps along random directions lead "
                    "nowhere soon; set net to 'warm_start' around it")
-        if e.distribute.name == "broadcast":
+        if e.distribute.price(plan.world):
             yield (f"clients download the model and the {K:,} numbers it could be rebuilt from; with distribute = "
                    "'rebuilt' they download the numbers alone")
         came = e.schedule.rate(plan.world.clients) * len(e.schedule.eligible(plan.world.clients))
